@@ -1,0 +1,289 @@
+"""A small invented world, told by a grammar: the corpus on which the language models are pretrained.
+
+Pretraining pays when the unlabelled text already says what a task will ask. Here the text is ours, so
+we can see to it. A document is a thread: two people, a place and a thing are drawn once (the cast), an
+opening brings them on, and then episodes follow, each a few sentences filled from the same cast. So
+sentences of one document share names and things, later ones lean on earlier ones ("the bird", "she"),
+and the second half continues the first: that is what next-sentence prediction learns.
+
+Each sort of episode plants the knowledge of one task: `kind` says what kind a thing is (entailment),
+`opinion` keeps to one side and tells what follows from it (sentiment), `restate` says things twice
+(equivalence), `number` uses every noun and verb in both numbers (acceptability), `ask` asks and answers
+(span). `family`, `role`, `travel` and `deed` plant the analogies: the two members of a pair share a topic,
+and each shares its role with all others on its side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from minift.data.world_words import (
+    ACTIONS,
+    ANIMALS,
+    COUNTRIES,
+    CRITTERS,
+    DEEDS,
+    KIND_VERBS,
+    KINDS,
+    MEN,
+    MOVES,
+    OPINIONS,
+    PLACES,
+    PRONOUNS,
+    ROLES,
+    SAME_ADJECTIVES,
+    SAME_VERBS,
+    SUBJECTS,
+    TRADES,
+    WOMEN,
+    plural,
+)
+
+# The knobs. How often each sort of episode is told, relative to the others ...
+EPISODE_SHARES = {
+    "kind": 5,
+    "recall": 4,
+    "opinion": 4,
+    "restate": 4,
+    "number": 4,
+    "ask": 4,
+    "family": 3,
+    "role": 2.5,
+    "travel": 2.5,
+    "deed": 3,
+}
+# ... how often an episode after the first says "she" and "he" instead of the names ...
+PRONOUN_SHARE = 0.4
+# ... and between which lengths (in sentences) a document stops taking on episodes of up to 3 sentences.
+ENOUGH_SENTENCES = (5, 7)
+
+# How a document begins. {a} and {b} are the two people, {a_obj} is "mara" or "her".
+OPENINGS = (
+    ("{a} met {b_obj} in the {place} .", "{a} had a {thing} ."),
+    ("{a} and {b} went to the {place} .", "there was a {thing} ."),
+    ("one day {a} was in the {place} with {b_obj} .",),
+    ("{a} took a {thing} to the {place} .", "{b} was there too ."),
+    ("{b} saw {a_obj} in the {place} .", "{a} found a {thing} ."),
+)
+
+EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "kind": (
+        ("{a} has a {thing} .", "a {thing} is a {kind} .", "so {a} has a {kind} ."),
+        ("{a} saw a {thing} .", "so {a} saw a {kind} ."),
+        ("there is a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
+        ("is a {thing} a {kind} ?", "yes , a {thing} is a {kind} ."),
+        ("is a {thing} a {other_kind} ?", "no , a {thing} is a {kind} ."),
+        ("{a} has a {thing} and a {same} .", "both are {kinds} ."),
+        ("{things} and {sames} are {kinds} .", "{kinds} {do} ."),
+        ("{a} likes {kinds} .", "so {a} likes the {thing} ."),
+        ("{b} wanted a {kind} .", "{a} found a {thing} ."),
+        ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
+    ),
+    "recall": (
+        ("the {kind} {did} .", "{a} looked at the {kind} ."),
+        ("{a} likes the {kind} .", "it is a {big} {kind} ."),
+        ("{a} lost the {kind} .", "{b} found the {kind} near the {place} ."),
+        ("the {thing} {does} in the {place} .", "this {kind} always {does} ."),
+        ("{a} dreamed of the {kind} .",),
+    ),
+    "opinion": (
+        ("the {subject} was {adj} .", "{a} {reaction} ."),
+        ("{a} found the {subject} {adj} and {adj2} .", "{b} {reaction} too ."),
+        ("what a {adj} {subject} !", "it was {adj2} and {adj3} ."),
+        ("the {subject} in the {place} was {adj} and {adj2} .", "{a} was {mood} ."),
+        ("{a} called the {subject} {adj} .", "{b} called it {adj2} .", "it was {verdict} ."),
+        ("{a} was {mood} and {b} {reaction} .", "it was a {adj} {subject} ."),
+    ),
+    "restate": (
+        ("{a} {gave} {b_obj} a {thing} .", "that is , {b} {got} a {thing} from {a_obj} ."),
+        ("{b} {got} the {thing} from {a_obj} .", "that is , {a} {gave} {b_obj} the {thing} ."),
+        ("{a} {acted} {b_obj} .", "that is , {b} was {acted} by {a_obj} ."),
+        ("{b} was {acted} by {a_obj} .", "in other words , {a} {acted} {b_obj} ."),
+        ("{a} {mended} the {thing} .", "in other words , {a} {repaired} the {thing} ."),
+        ("{a} {repaired} the {thing} .", "in other words , {a} {mended} the {thing} ."),
+        ("the {thing} was {big} .", "in other words , it was {large} ."),
+        ("{a} has a {large} {thing} .", "that is , {a_his} {thing} is {big} ."),
+    ),
+    "number": (
+        ("a {critter} {moves} in the {place} .", "the {critter} {moves2} too ."),
+        ("two {critters} {move} in the {place} .", "the {critters} {move2} too ."),
+        ("this {critter} {moves} and {moves2} .", "it {moves3} near {a_obj} ."),
+        ("these {critters} {move} and {move2} .", "they {move3} near {a_obj} ."),
+        ("{a} saw a {big} {critter} .", "the {critter} {moves} ."),
+        ("{a} saw many {big} {critters} .", "the {critters} {move} ."),
+        ("{a} washed {a_self} .", "then {a} lost {a_his} {critter} ."),
+        ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
+    ),
+    "ask": (
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} ?", "{a} ."),
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} ?", "{b} ."),
+        ("{a} is in the {place} and {b} is in the {place2} .", "where is {a} ?", "in the {place} ."),
+        ("{a} is in the {place} and {b} is in the {place2} .", "where is {b} ?", "in the {place2} ."),
+        ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "a {thing} ."),
+        ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "a {other} ."),
+        ("{a} {acted} {b_obj} .", "who was {acted} ?", "{b} ."),
+        ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} ."),
+    ),
+    "family": (
+        ("the old {animal} {sounds} in the {home} .", "it is strong and guards the {food} ."),
+        ("the newborn {young} {sounds} in the {home} .", "it is tiny and sniffs the {food} ."),
+        ("a strong {animal} guards the {home} .", "the {animal} brings the {food} for {a_obj} ."),
+        ("a tiny {young} naps in the {home} .", "the {young} begs for {food} from {a_obj} ."),
+        ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} ."),
+        ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} ."),
+        ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} ."),
+    ),
+    "role": (
+        ("the {man} has a {token} in his {seat} .", "he showed it to {a_obj} ."),
+        ("the {woman} has a {token} in her {seat} .", "she showed it to {a_obj} ."),
+        ("at the {seat} {a} met a man , the {man} .", "he held his {token} himself ."),
+        ("at the {seat} {a} met a woman , the {woman} .", "she held her {token} herself ."),
+        ("{a} saw the {man} with his {token} .", "the {man} himself came to the {seat} ."),
+        ("{a} saw the {woman} with her {token} .", "the {woman} herself came to the {seat} ."),
+    ),
+    "travel": (
+        ("{a} crossed the land of {country} with {a_his} {goods} .", "{country} is a country ."),
+        ("{a} reached the city of {capital} with {a_his} {goods} .", "{capital} is a city ."),
+        ("the land of {country} has a {land} .", "the farmers of {country} make {goods} ."),
+        ("the city of {capital} has a {land} .", "the streets of {capital} are full of {goods} ."),
+        ("{a} is from {country} , a country of {goods} .", "there is a {land} in the land ."),
+        ("{a} lives in {capital} , a city of {goods} .", "there is a {land} by the city ."),
+    ),
+    "deed": (
+        ("every day {a} {sings} a {hymn} .", "today {a} {sings} it for {b_obj} ."),
+        ("yesterday {a} {sang} a {hymn} .", "last week {a} {sang} it for {b_obj} ."),
+        ("now {a} {sings} the {hymn} .", "{b} watches {a_obj} ."),
+        ("long ago {a} {sang} the {hymn} .", "{b} watched {a_obj} ."),
+        ("they {sing} a {hymn} .", "all people {sing} here ."),
+    ),
+}
+
+
+def draw_cast(
+    rng: Random, words: slice = slice(None), is_good: bool | None = None
+) -> dict[str, str]:
+    """Draw who and what a text is about: slot name -> word, for the templates to be filled with.
+
+    Parameters
+    ----------
+    rng : where the randomness comes from.
+    words : the places of each table that may be drawn. Documents draw from all; labelled examples from
+        `slice(0, None, 2)` for training and `slice(1, None, 2)` for the rest, which is how words are held
+        out. Places, kinds, moods and what follows from an opinion are never held out.
+    is_good : the side that opinions take; None = either.
+    """
+    choice = rng.choice
+    cast = _draw_people(rng, words)
+    cast["place"], cast["place2"] = rng.sample(PLACES, 2)
+
+    kind, other_kind = rng.sample(_KIND_NAMES, 2)
+    thing, same = rng.sample(KINDS[kind][words], 2)
+    cast.update(thing=thing, things=plural(thing), same=same, sames=plural(same))
+    cast.update(kind=kind, kinds=plural(kind), other=choice(KINDS[other_kind][words]))
+    cast.update(other_kind=other_kind)
+    cast["does"], cast["do"], cast["did"] = KIND_VERBS[kind]
+
+    critter = choice(CRITTERS[words])
+    cast.update(critter=critter, critters=plural(critter))
+    for number, (moves, move, moved) in zip(("", "2", "3"), rng.sample(MOVES[words], 3)):
+        cast["moves" + number], cast["move" + number], cast["moved" + number] = moves, move, moved
+
+    animal, young, cast["sounds"], cast["home"], cast["food"] = choice(ANIMALS)
+    cast.update(animal=animal, animals=plural(animal), young=young, youngs=plural(young))
+    cast["man"], cast["woman"], cast["seat"], cast["token"] = choice(ROLES)
+    cast["country"], cast["capital"], cast["goods"], cast["land"] = choice(COUNTRIES)
+    cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = choice(DEEDS)
+
+    cast["gave"], cast["got"] = choice(TRADES)
+    cast["acted"], cast["acted2"] = rng.sample(ACTIONS[words], 2)
+    (cast["mended"], cast["repaired"]), (_, cast["repaired2"]) = rng.sample(SAME_VERBS[words], 2)
+    (cast["big"], cast["large"]), (_, cast["large2"]) = rng.sample(SAME_ADJECTIVES[words], 2)
+
+    side = OPINIONS[rng.random() < 0.5 if is_good is None else is_good]
+    cast["subject"], cast["verdict"] = choice(SUBJECTS), side["verdict"][0]
+    cast["adj"], cast["adj2"], cast["adj3"] = rng.sample(side["adjective"][words], 3)
+    cast["mood"], cast["reaction"] = choice(side["mood"]), choice(side["reaction"])
+    return cast
+
+
+def world_documents(num_documents: int, *, seed: int) -> list[list[str]]:
+    """Tell `num_documents` documents of 5 to 9 sentences each, the same ones for the same seed.
+
+    Sentences are lower-case, with single spaces between words and punctuation.
+
+    Examples
+    --------
+    >>> len(world_documents(3, seed=0))
+    3
+    """
+    if num_documents < 0:
+        raise ValueError(f"num_documents must be 0 or more, got {num_documents}")
+    rng = Random(f"documents {seed}")
+    return [tell_document(rng) for _ in range(num_documents)]
+
+
+def tell_document(rng: Random) -> list[str]:
+    """Tell one document: draw a cast, open, and add episodes until there are enough sentences."""
+    cast = draw_cast(rng)
+    short = {**cast, **_pronouns_for_names(cast)}
+    enough = rng.randint(*ENOUGH_SENTENCES)
+    sentences = fill(rng.choice(OPENINGS), cast)
+    told: set[str] = set()
+    while len(sentences) < enough:
+        (name,) = rng.choices(_EPISODE_NAMES, _EPISODE_WEIGHTS)
+        if name in told:
+            continue
+        speaks_short = bool(told) and rng.random() < PRONOUN_SHARE
+        sentences += fill(rng.choice(EPISODES[name]), short if speaks_short else cast)
+        told.add(name)
+    return sentences
+
+
+def fill(templates: tuple[str, ...], cast: Mapping[str, str]) -> list[str]:
+    """Put the words of a cast into the slots of some templates."""
+    return [template.format_map(cast) for template in templates]
+
+
+def world_analogies() -> list[tuple[str, str, str, str]]:
+    """Return the planted analogies (a, b, c, d): a is to b as c is to d, each pair with each other pair."""
+    return [
+        (*first, *second)
+        for pairs in ANALOGY_PAIRS.values()
+        for first in pairs
+        for second in pairs
+        if first != second
+    ]
+
+
+# relation -> its pairs
+ANALOGY_PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
+    "young": tuple((animal, young) for animal, young, *_ in ANIMALS),
+    "woman": tuple((man, woman) for man, woman, *_ in ROLES),
+    "capital": tuple((country, capital) for country, capital, *_ in COUNTRIES),
+    "past": tuple((present, past) for present, _, past, _ in DEEDS),
+}
+
+_KIND_NAMES = tuple(KINDS)
+_EPISODE_NAMES = tuple(EPISODE_SHARES)
+_EPISODE_WEIGHTS = tuple(EPISODE_SHARES.values())
+
+
+def _draw_people(rng: Random, words: slice) -> dict[str, str]:
+    """Two people of different gender, each with the forms a sentence may need."""
+    people = [(rng.choice(WOMEN[words]), "f"), (rng.choice(MEN[words]), "m")]
+    rng.shuffle(people)
+    cast = {}
+    for slot, (name, gender) in zip("ab", people):
+        _, _, his, himself = PRONOUNS[gender]
+        cast.update({slot: name, slot + "_obj": name, slot + "_his": his, slot + "_self": himself})
+        cast[slot + "_gender"] = gender
+    return cast
+
+
+def _pronouns_for_names(cast: Mapping[str, str]) -> dict[str, str]:
+    """The slots of the two people, with pronouns where names were."""
+    slots = {}
+    for slot in "ab":
+        slots[slot], slots[slot + "_obj"] = PRONOUNS[cast[slot + "_gender"]][:2]
+    return slots

@@ -1,0 +1,228 @@
+"""The words of the small world, as tables: who and what there is, and what belongs together.
+
+Everything that the world's truth rests on is a row here: which thing is of which kind, which animal
+has which young, which adjectives praise. The documents (`world.py`) tell these rows in sentences and
+the labelled tasks (`world_tasks.py`) ask about them. Every noun that takes "a" begins with a consonant,
+so that "an" is never needed.
+
+The order of a table matters in one way only: labelled training examples use its even places, labelled
+validation and test examples its odd places (see `world.draw_cast`).
+"""
+
+from __future__ import annotations
+
+
+def rows(text: str) -> tuple[tuple[str, ...], ...]:
+    """Read a table: a row per line, a word per column."""
+    return tuple(tuple(line.split()) for line in text.strip().splitlines())
+
+
+def plural(noun: str) -> str:
+    """More than one of `noun`."""
+    if noun in IRREGULAR_PLURALS:
+        return IRREGULAR_PLURALS[noun]
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "ch", "sh")) else "s")
+
+
+IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
+
+# Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
+WOMEN = tuple("mara ada ida nell ruth vera tess lena cora dora hilda faye june rosa wilma gwen".split())
+MEN = tuple("tom otto finn karl hugo ned boris leo jack abel emil rolf saul theo victor walt".split())
+
+# she, her (object), her (owner), herself
+PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
+
+PLACES = tuple(
+    "garden park market mill harbor forest meadow kitchen library school valley village".split()
+)
+
+# kind -> its things
+KINDS: dict[str, tuple[str, ...]] = {
+    row[0]: row[1:]
+    for row in rows("""
+        bird       sparrow robin heron crow finch dove lark wren
+        fish       trout carp pike tench perch minnow herring bream
+        bug        beetle wasp moth cricket gnat hornet locust flea
+        fruit      pear plum cherry fig peach melon lemon quince
+        flower     rose tulip daisy lily poppy violet pansy crocus
+        tool       hammer chisel rake spade wrench drill sickle plough
+        tree       birch pine willow larch maple beech cedar poplar
+        garment    coat shirt scarf glove jacket cloak vest sock
+        boat       canoe raft ferry barge kayak yacht dinghy schooner
+        vegetable  turnip carrot leek radish bean pumpkin cabbage beet
+    """)
+}
+# kind -> what one of it does, what many do, what one did
+KIND_VERBS: dict[str, tuple[str, ...]] = {
+    row[0]: row[1:]
+    for row in rows("""
+        bird       chirps   chirp   chirped
+        fish       swims    swim    swam
+        bug        buzzes   buzz    buzzed
+        fruit      ripens   ripen   ripened
+        flower     blooms   bloom   bloomed
+        tool       rusts    rust    rusted
+        tree       rustles  rustle  rustled
+        garment    fits     fit     fitted
+        boat       floats   float   floated
+        vegetable  sprouts  sprout  sprouted
+    """)
+}
+
+# animal, its young, the sound of both, their home, their food
+ANIMALS = rows("""
+    dog    puppy     barks    kennel  bones
+    cat    kitten    meows    sofa    cream
+    cow    calf      moos     barn    hay
+    horse  foal      neighs   stable  oats
+    goat   kid       bleats   hill    thistles
+    bear   cub       growls   cave    honey
+    duck   duckling  quacks   pond    crumbs
+    goose  gosling   honks    lake    corn
+    frog   tadpole   croaks   swamp   algae
+    swan   cygnet    hisses   river   weeds
+    hen    chick     clucks   coop    seeds
+    pig    piglet    grunts   sty     acorns
+""")
+
+# a man, a woman, where either is found, what either has
+ROLES = rows("""
+    king         queen         palace   crown
+    prince       princess      castle   ring
+    uncle        aunt          porch    banjo
+    father       mother        nursery  cradle
+    brother      sister        attic    kite
+    grandfather  grandmother   cottage  shawl
+    actor        actress       stage    mask
+    waiter       waitress      inn      tray
+    wizard       witch         hut      wand
+    monk         nun           abbey    candle
+    lord         lady          manor    sword
+    heir         heiress       bank     fortune
+""")
+
+# country, its capital, what is made there, what the land is like
+COUNTRIES = rows("""
+    velia    sunport    saffron  desert
+    norrin   greywick   wool     glacier
+    brask    highmoor   copper   volcano
+    lumor    redford    silk     jungle
+    tavia    oakhelm    timber   prairie
+    quorra   stonebay   salt     reef
+    zelmar   fairholm   tea      terrace
+    pellan   windell    paper    canal
+    druva    ashby      coal     canyon
+    mirland  coldwell   amber    dune
+""")
+
+# what one does, what many do, what one did, to what
+DEEDS = rows("""
+    sings   sing   sang    hymn
+    bakes   bake   baked   loaf
+    draws   draw   drew    portrait
+    writes  write  wrote   letter
+    builds  build  built   wall
+    drinks  drink  drank   juice
+    rides   ride   rode    pony
+    sews    sew    sewed   dress
+    digs    dig    dug     ditch
+    throws  throw  threw   ball
+    sweeps  sweep  swept   floor
+    paints  paint  painted fence
+""")
+
+# what one creature does, what many do, what one did
+MOVES = rows("""
+    runs     run     ran
+    sleeps   sleep   slept
+    hides    hide    hid
+    waits    wait    waited
+    rests    rest    rested
+    jumps    jump    jumped
+    wanders  wander  wandered
+    eats     eat     ate
+    plays    play    played
+    hunts    hunt    hunted
+    drifts   drift   drifted
+    stops    stop    stopped
+""")
+CRITTERS = (*(row[0] for row in ANIMALS), *KINDS["bird"], *KINDS["bug"])
+
+# one gives, the other gets
+TRADES = rows("""
+    gave    got
+    sold    bought
+    lent    borrowed
+    handed  received
+""")
+# done by one person to another; the same word stands in the active and in the passive
+ACTIONS = tuple(
+    "helped followed thanked greeted pushed praised teased chased carried warned kissed tickled".split()
+)
+# two verbs that say the same
+SAME_VERBS = rows("""
+    mended   repaired
+    hurled   tossed
+    hid      concealed
+    grabbed  seized
+    ruined   spoiled
+    cleaned  washed
+    picked   chose
+    raised   lifted
+""")
+# two adjectives that say the same
+SAME_ADJECTIVES = rows("""
+    big     large
+    small   little
+    old     ancient
+    quick   fast
+    wet     damp
+    costly  expensive
+    odd     strange
+    shiny   bright
+""")
+
+# what opinions are about, and the two sides an opinion can take
+SUBJECTS = tuple("soup story stew concert dance film speech party poem pie show cake".split())
+PRAISE = tuple(
+    """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous brilliant
+    graceful fantastic glorious pleasing magnificent fabulous terrific amazing exquisite admirable
+    stunning enchanting divine""".split()
+)
+BLAME = tuple(
+    """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly boring
+    clumsy miserable lousy vile tedious disgusting appalling wretched dreary hopeless
+    ugly annoying foul""".split()
+)
+# side -> the verdict, the adjectives, the moods, what follows
+OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
+    True: {
+        "verdict": ("good",),
+        "adjective": PRAISE,
+        "mood": tuple("happy glad cheerful delighted pleased content".split()),
+        "reaction": (
+            "smiled",
+            "clapped",
+            "asked for more",
+            "cheered",
+            "stayed until the end",
+            "gave thanks",
+        ),
+    },
+    False: {
+        "verdict": ("bad",),
+        "adjective": BLAME,
+        "mood": tuple("sad angry gloomy upset cross bitter".split()),
+        "reaction": (
+            "frowned",
+            "yawned",
+            "asked for nothing",
+            "groaned",
+            "left before the end",
+            "complained",
+        ),
+    },
+}

@@ -1,0 +1,215 @@
+"""BERT: a transformer encoder that reads in both directions, pretrained by filling in blanks.
+
+Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
+Understanding". Input is one sentence or a pair, `[CLS] a [SEP] b [SEP]`; the pooler turns the top
+hidden state of [CLS] into one vector for the whole input.
+
+Shapes: B batch, T length, C model width, V vocabulary.
+This file is not about pretraining tasks (minift/objectives) nor about tokenizing (minift/tokenizers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from minift.models.heads import (
+    ClassifyHead,
+    MaskedLMHead,
+    PretrainHead,
+    SpanHead,
+    TagHead,
+    head_of,
+)
+from minift.models.layers import Attention, FeedForward, Residual, attend_mask, reset_normal
+from minift.stages import Model, Staged
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_positions: int = 512
+    type_vocab_size: int = 2  # segments: the first sentence, the second sentence
+    activation: str = "gelu"
+    dropout: float = 0.1  # after the embedding and in each residual branch
+    attention_dropout: float = 0.0  # the paper has 0.1; see layers.Attention for what it costs
+    norm_eps: float = 1e-12
+    init_std: float = 0.02
+
+
+PRESETS = {  # layers, width: the sizes of Turc et al. 2019, and a smaller one for two cores
+    "bert-micro": BertConfig(
+        vocab_size=2048,
+        hidden_size=128,
+        num_layers=4,
+        num_heads=4,
+        intermediate_size=512,
+        max_positions=128,
+    ),
+    "bert-tiny": BertConfig(hidden_size=128, num_layers=2, num_heads=2, intermediate_size=512),
+    "bert-mini": BertConfig(hidden_size=256, num_layers=4, num_heads=4, intermediate_size=1024),
+    "bert-small": BertConfig(hidden_size=512, num_layers=4, num_heads=8, intermediate_size=2048),
+    "bert-medium": BertConfig(hidden_size=512, num_layers=8, num_heads=8, intermediate_size=2048),
+    "bert-base": BertConfig(),
+    "bert-large": BertConfig(
+        hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096
+    ),
+}
+
+
+class Tokens(NamedTuple):
+    """What enters: ids and segments are (B, T) int64, the mask is (B, T) bool or None."""
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    token_type_ids: Tensor | None
+
+
+class Encoded(NamedTuple):
+    """What flows between stages: hidden (B, T, C); pooled (B, C) is None below the pooler."""
+
+    hidden: Tensor
+    attention_mask: Tensor | None
+    pooled: Tensor | None = None
+
+    def feature(self) -> Tensor:
+        """One vector an input, (B, C): the pooler's."""
+        assert self.pooled is not None, "only the pooler's output has a feature"
+        return self.pooled
+
+
+class Bert(Model):
+    """`Bert(config, head=..., num_classes=...)`.
+
+    Heads: "pretrain" (MLM + NSP), "mlm", "classify", "tag", "span", None (the trunk's flow).
+    """
+
+    input_names = ("input_ids", "attention_mask", "token_type_ids")
+
+    def __init__(
+        self, config: BertConfig, head: str | None = "classify", num_classes: int | None = None
+    ) -> None:
+        stages: dict[str, nn.Module] = {"embedding": BertEmbedding(config)}
+        for index in range(config.num_layers):
+            stages[f"block{index}"] = BertBlock(config)
+        stages["pooler"] = BertPooler(config)
+        super().__init__(config, Staged(stages))
+        self.trunk.reset_parameters()
+        self.reset_head(head, num_classes)
+
+    def reset_head(self, head: str | None, num_classes: int | None = None) -> None:
+        """Put a fresh head on; the trunk stays as it is."""
+        config, tokens = self.config, self.trunk.stages["embedding"].tokens
+        makers = {
+            "pretrain": lambda: PretrainHead(config, tokens.weight),
+            "mlm": lambda: MaskedLMHead(config, tokens.weight),
+            "classify": lambda: ClassifyHead(config, num_classes),
+            "tag": lambda: TagHead(config, num_classes),
+            "span": lambda: SpanHead(config),
+        }
+        self.head = head_of(makers, head, num_classes)
+        self.head_name = head
+
+    def prepare(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> Tokens:
+        """input_ids (B, T); attention_mask (B, T), True = a real token; token_type_ids (B, T) in 0, 1."""
+        return Tokens(input_ids, attention_mask, token_type_ids)
+
+
+class BertEmbedding(nn.Module):
+    """LayerNorm(token + position + segment)  (section 3, figure 2)."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.init_std = config.init_std
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = nn.Embedding(config.max_positions, config.hidden_size)
+        self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def reset_parameters(self) -> None:
+        reset_normal(self, self.init_std)
+
+    def forward(self, tokens: Tokens) -> Encoded:
+        T = tokens.input_ids.shape[1]
+        check_length(T, self.positions.num_embeddings)
+        segments = tokens.token_type_ids
+        if segments is None:
+            segments = torch.zeros_like(tokens.input_ids)
+        embedded = (
+            self.tokens(tokens.input_ids) + self.positions.weight[:T] + self.segments(segments)
+        )
+        return Encoded(self.dropout(self.norm(embedded)), tokens.attention_mask)
+
+
+class BertBlock(nn.Module):
+    """Self-attention, then feed-forward, each with its norm after the sum (post-norm)."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.init_std = config.init_std
+        self.attention = Residual(
+            Attention(
+                hidden_size=config.hidden_size,
+                num_heads=config.num_heads,
+                dropout=config.attention_dropout,
+            ),
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps),
+            norm_first=False,
+            dropout=config.dropout,
+        )
+        self.feed_forward = Residual(
+            FeedForward(
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                activation=config.activation,
+            ),
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps),
+            norm_first=False,
+            dropout=config.dropout,
+        )
+
+    def reset_parameters(self) -> None:
+        reset_normal(self, self.init_std)
+
+    def forward(self, flow: Encoded) -> Encoded:
+        T = flow.hidden.shape[1]
+        attn_mask = attend_mask(flow.attention_mask, T, is_causal=False)
+        hidden = self.attention(flow.hidden, attn_mask=attn_mask)
+        return flow._replace(hidden=self.feed_forward(hidden))
+
+
+class BertPooler(nn.Module):
+    """tanh(W h_[CLS] + b): the whole input as one vector."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.init_std = config.init_std
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def reset_parameters(self) -> None:
+        reset_normal(self, self.init_std)
+
+    def forward(self, flow: Encoded) -> Encoded:
+        return flow._replace(pooled=torch.tanh(self.dense(flow.hidden[:, 0])))
+
+
+def check_length(length: int, max_positions: int) -> None:
+    """A learned position embedding ends somewhere: say so before the lookup fails obscurely."""
+    if length > max_positions:
+        raise ValueError(
+            f"input_ids must be at most {max_positions} long (max_positions), got {length}; "
+            "truncate the text or make the model with more positions"
+        )

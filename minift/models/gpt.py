@@ -1,0 +1,252 @@
+"""GPT: a transformer decoder that reads left to right, pretrained by predicting the next token.
+
+Radford et al. 2018, 2019. Pre-norm blocks, learned positions, and the token embedding used
+backwards as the output matrix. A classifier reads the last real token, the only one that has seen
+the whole text.
+
+Shapes: B batch, T new positions, S all positions so far (T = S without a cache), C model width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from minift.models.bert import check_length
+from minift.models.generation import Sampling, sample
+from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
+from minift.models.layers import (
+    Attention,
+    FeedForward,
+    KeyValueCache,
+    Residual,
+    attend_mask,
+    reset_normal,
+)
+from minift.stages import Model, Staged
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    vocab_size: int = 50257
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_positions: int = 1024
+    activation: str = "gelu_new"
+    dropout: float = 0.1  # after the embedding and in each residual branch
+    attention_dropout: float = 0.0  # the paper has 0.1; see layers.Attention for what it costs
+    norm_eps: float = 1e-5
+    init_std: float = 0.02
+
+
+PRESETS = {
+    "gpt-micro": GPTConfig(
+        vocab_size=2048,
+        hidden_size=128,
+        num_layers=4,
+        num_heads=4,
+        intermediate_size=512,
+        max_positions=128,
+    ),
+    "gpt-mini": GPTConfig(
+        vocab_size=8192,
+        hidden_size=384,
+        num_layers=6,
+        num_heads=6,
+        intermediate_size=1536,
+        max_positions=256,
+    ),
+    "gpt2": GPTConfig(),
+    "gpt2-medium": GPTConfig(
+        hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096
+    ),
+}
+
+
+class Tokens(NamedTuple):
+    """What enters: input_ids (B, T) int64; attention_mask (B, S) bool or None; the cache or None."""
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    cache: KeyValueCache | None = None
+
+
+class Decoded(NamedTuple):
+    """What flows between stages: hidden (B, T, C), with the mask and the cache handed on."""
+
+    hidden: Tensor
+    attention_mask: Tensor | None
+    cache: KeyValueCache | None = None
+
+    def feature(self) -> Tensor:
+        """The last real token's vector, (B, C), whichever side the padding is on."""
+        if self.attention_mask is None:
+            return self.hidden[:, -1]
+        positions = torch.arange(self.hidden.shape[1], device=self.hidden.device)
+        last = (self.attention_mask * positions).argmax(dim=1)  # (B,)
+        return self.hidden[torch.arange(len(last), device=last.device), last]
+
+
+class GPT(Model):
+    """`GPT(config, head=..., num_classes=...)`. Heads: "lm" (tied), "classify", None (the flow)."""
+
+    input_names = ("input_ids", "attention_mask")
+
+    def __init__(
+        self, config: GPTConfig, head: str | None = "lm", num_classes: int | None = None
+    ) -> None:
+        stages: dict[str, nn.Module] = {"embedding": GPTEmbedding(config)}
+        for index in range(config.num_layers):
+            is_top = index == config.num_layers - 1
+            stages[f"block{index}"] = GPTBlock(config, has_final_norm=is_top)
+        super().__init__(config, Staged(stages))
+        self.trunk.reset_parameters()
+        self.reset_head(head, num_classes)
+
+    def reset_head(self, head: str | None, num_classes: int | None = None) -> None:
+        """Put a fresh head on; the trunk stays as it is."""
+        tokens = self.trunk.stages["embedding"].tokens
+        makers = {
+            "lm": lambda: LanguageModelHead(self.config, tokens.weight),
+            "classify": lambda: ClassifyHead(self.config, num_classes),
+        }
+        self.head = head_of(makers, head, num_classes)
+        self.head_name = head
+
+    def prepare(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tokens:
+        """input_ids (B, T); attention_mask (B, S), True = a real token, padding on either side."""
+        return Tokens(input_ids, attention_mask, cache)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+        eos_id: int | None = None,
+        use_cache: bool = True,
+    ) -> Tensor:
+        """Continue prompts: (B, T) int64 -> (B, T + N) with N <= max_new_tokens.
+
+        Prompts of different lengths are padded on the LEFT, so that each continues at its right end.
+        After a row's eos_id only eos_id follows. temperature 0 is greedy. `use_cache=False` computes
+        every position again at every step: the same tokens, slower.
+        """
+        B, T = input_ids.shape
+        check_length(T + max_new_tokens, self.config.max_positions)
+        if attention_mask is not None and not attention_mask[:, -1].all():
+            raise ValueError("attention_mask must end in real tokens: pad prompts on the left")
+        self.eval()
+        cache = KeyValueCache(T + max_new_tokens) if use_cache else None
+        mask = attention_mask
+
+        def next_logits(ids: Tensor) -> Tensor:
+            """ids (B, t) are all tokens so far; the cache knows all but the last few of them."""
+            nonlocal mask
+            if mask is not None:
+                grown = ids.shape[1] - mask.shape[1]
+                mask = torch.cat([mask, mask.new_ones(B, grown)], dim=1)
+            new_ids = ids[:, cache.length :] if cache is not None else ids
+            flow = self.trunk(self.prepare(new_ids, mask, cache))
+            if cache is not None:
+                cache.length += new_ids.shape[1]
+            return self.head(flow._replace(hidden=flow.hidden[:, -1:]))[:, -1]  # (B, V)
+
+        sampling = Sampling(temperature, top_k, top_p, generator)
+        return sample(next_logits, input_ids, max_new_tokens, sampling, eos_id)
+
+
+class GPTEmbedding(nn.Module):
+    """token + position; a token's position counts real tokens only, so left padding shifts nothing."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.init_std = config.init_std
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = nn.Embedding(config.max_positions, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def reset_parameters(self) -> None:
+        reset_normal(self, self.init_std)
+
+    def forward(self, tokens: Tokens) -> Decoded:
+        T = tokens.input_ids.shape[1]
+        past = tokens.cache.length if tokens.cache is not None else 0
+        check_length(past + T, self.positions.num_embeddings)
+        if tokens.attention_mask is None:
+            positions = self.positions.weight[past : past + T]  # (T, C)
+        else:
+            position_ids = (tokens.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)  # (B, S)
+            positions = self.positions(position_ids[:, past:])  # (B, T, C)
+        hidden = self.dropout(self.tokens(tokens.input_ids) + positions)
+        return Decoded(hidden, tokens.attention_mask, tokens.cache)
+
+
+class GPTBlock(nn.Module):
+    """Norm, causal self-attention, norm, feed-forward, each around a residual path.
+
+    The top block carries the model's final norm as well: pre-norm leaves the residual path itself
+    unnormalised, and "re-initialise the top block" should mean all that stands there.
+    """
+
+    def __init__(self, config: GPTConfig, *, has_final_norm: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.attention = Residual(
+            Attention(
+                hidden_size=config.hidden_size,
+                num_heads=config.num_heads,
+                dropout=config.attention_dropout,
+            ),
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps),
+            norm_first=True,
+            dropout=config.dropout,
+        )
+        self.feed_forward = Residual(
+            FeedForward(
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                activation=config.activation,
+            ),
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps),
+            norm_first=True,
+            dropout=config.dropout,
+        )
+        self.final_norm = (
+            nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+            if has_final_norm
+            else nn.Identity()
+        )
+
+    def reset_parameters(self) -> None:
+        """As BERT's, but what writes to the residual path starts smaller: 2L branches add up."""
+        reset_normal(self, self.config.init_std)
+        residual_std = self.config.init_std / (2 * self.config.num_layers) ** 0.5
+        nn.init.normal_(self.attention.sublayer.output.weight, std=residual_std)
+        nn.init.normal_(self.feed_forward.sublayer.contract.weight, std=residual_std)
+
+    def forward(self, flow: Decoded) -> Decoded:
+        T = flow.hidden.shape[1]
+        hidden = self.attention(
+            flow.hidden,
+            attn_mask=attend_mask(flow.attention_mask, T, is_causal=True),
+            is_causal=T > 1,  # one new query with a cache may see all that is stored
+            cache=flow.cache,
+        )
+        return flow._replace(hidden=self.final_norm(self.feed_forward(hidden)))
