@@ -77,7 +77,8 @@ class Staged(nn.Module):
                 f"num_frozen must be in 0..{len(self)} (the number of stages), got {count}"
             )
         self._num_frozen = count
-        for index, stage in enumerate(self.stages.values()):
+        # From the top down, so that a parameter two stages use ends as the lowest of them has it.
+        for index, stage in reversed(list(enumerate(self.stages.values()))):
             for parameter in stage.parameters():
                 parameter.requires_grad_(index >= count)
                 if index < count:

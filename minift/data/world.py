@@ -275,9 +275,9 @@ def _draw_people(rng: Random, words: slice) -> dict[str, str]:
     rng.shuffle(people)
     cast = {}
     for slot, (name, gender) in zip("ab", people):
-        _, _, his, himself = PRONOUNS[gender]
-        cast.update({slot: name, slot + "_obj": name, slot + "_his": his, slot + "_self": himself})
-        cast[slot + "_gender"] = gender
+        he, _, his, himself = PRONOUNS[gender]
+        cast.update({slot: name, slot + "_obj": name, slot + "_he": he, slot + "_gender": gender})
+        cast.update({slot + "_his": his, slot + "_self": himself})
     return cast
 
 

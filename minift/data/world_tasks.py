@@ -148,3 +148,124 @@ SUMMARY: Groups = (
         ),
     ),
 )
+
+
+def world_task(
+    name: str, num_examples: int, *, seed: int, split: str = "train"
+) -> list[Example]:
+    """Make labelled examples of one task, the same ones for the same arguments.
+
+    Parameters
+    ----------
+    name : one of TASKS.
+    num_examples : how many; the classes of TASK_CLASSES come equally often (an odd one is label 0).
+    split : one of SPLITS; each has its own stream of random numbers. "validation" and "test" use words and
+        templates that "train" never does.
+
+    Examples
+    --------
+    >>> len(world_task("entailment", 64, seed=0))
+    64
+    """
+    _check(name, TASKS, num_examples, split)
+    rng = Random(f"{name} {split} {seed}")
+    make = _answer_example if name == "answer" else _labelled_example
+    examples = [make(rng, name, split, index % 2) for index in range(num_examples)]
+    rng.shuffle(examples)
+    return examples
+
+
+def text_to_text(
+    name: str, num_examples: int, *, seed: int, split: str = "train"
+) -> list[tuple[str, str]]:
+    """Make (source, target) texts for a model that reads and writes text.
+
+    `name` is "summary" (4 to 6 sentences -> their main event), "question" (question and context -> the
+    answer) or "class" (a sentence -> "positive" or "negative"). Splits as in `world_task`.
+    """
+    _check(name, tuple(_AS_TEXT), num_examples, split)
+    rng = Random(f"{name} {split} {seed}")
+    pairs = [_AS_TEXT[name](rng, split, index % 2) for index in range(num_examples)]
+    rng.shuffle(pairs)
+    return pairs
+
+
+def _labelled_example(rng: Random, name: str, split: str, label: int) -> Example:
+    cast = draw_cast(rng, _words(split), is_good=bool(label))
+    sentences = fill(_draw_templates(rng, _LABELLED[name], split), cast)
+    if name == "sentiment":
+        return Example(sentences[0], label=label)
+    *first, right, wrong = sentences
+    chosen = right if label else wrong
+    return Example(first[0], chosen, label) if first else Example(chosen, label=label)
+
+
+def _answer_example(rng: Random, name: str, split: str, _: int) -> Example:
+    cast = draw_cast(rng, _words(split))
+    question, answer, *context = fill(_draw_templates(rng, ANSWER, split), cast)
+    pair = " ".join(_with_asides(rng, context, cast, most=2, shuffle=True))
+    return Example(question, pair, answer=answer, start=pair.index(answer))
+
+
+def _summary(rng: Random, split: str, _: int) -> tuple[str, str]:
+    cast = draw_cast(rng, _words(split))
+    event, *story = fill(_draw_templates(rng, SUMMARY, split), cast)
+    told = _with_asides(rng, story, cast, least=1, most=3)
+    return f"summarize : {' '.join(told)}", event
+
+
+def _question(rng: Random, split: str, _: int) -> tuple[str, str]:
+    example = _answer_example(rng, "answer", split, _)
+    assert example.answer is not None
+    return f"question : {example.text} context : {example.pair}", example.answer
+
+
+def _class(rng: Random, split: str, label: int) -> tuple[str, str]:
+    example = _labelled_example(rng, "sentiment", split, label)
+    return f"classify : {example.text}", TASK_CLASSES["sentiment"][label]
+
+
+_LABELLED = {
+    "acceptability": ACCEPTABILITY,
+    "sentiment": SENTIMENT,
+    "equivalence": EQUIVALENCE,
+    "entailment": ENTAILMENT,
+}
+_AS_TEXT = {"summary": _summary, "question": _question, "class": _class}
+
+
+def _words(split: str) -> slice:
+    """Which places of the word tables a split may use: even for training, odd for the rest."""
+    return slice(0 if split == "train" else 1, None, 2)
+
+
+def _draw_templates(rng: Random, groups: Groups, split: str) -> tuple[str, ...]:
+    shared, held_out = groups
+    return rng.choice(shared if split == "train" else shared + held_out)
+
+
+def _with_asides(
+    rng: Random,
+    sentences: Sequence[str],
+    cast: Mapping[str, str],
+    *,
+    least: int = 0,
+    most: int,
+    shuffle: bool = False,
+) -> list[str]:
+    """Add `least` to `most` asides at random places; the sentences keep their order unless shuffled."""
+    told = list(sentences)
+    if shuffle:
+        rng.shuffle(told)
+    for aside in rng.sample(ASIDES, rng.randint(least, most)):
+        told.insert(rng.randint(0, len(told)), *fill(aside, cast))
+    return told
+
+
+def _check(name: str, names: Sequence[str], num_examples: int, split: str) -> None:
+    if name not in names:
+        raise ValueError(f"name must be one of {', '.join(names)}, got {name!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if num_examples < 0:
+        raise ValueError(f"num_examples must be 0 or more, got {num_examples}")

@@ -30,7 +30,7 @@ IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
 # Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
 WOMEN = tuple("mara ada ida nell ruth vera tess lena cora dora hilda faye june rosa wilma gwen".split())
-MEN = tuple("tom otto finn karl hugo ned boris leo jack abel emil rolf saul theo victor walt".split())
+MEN = tuple("tom otto finn karl hugo ned boris leo jasper abel emil rolf saul theo victor walt".split())
 
 # she, her (object), her (owner), herself
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}

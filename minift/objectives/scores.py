@@ -19,7 +19,7 @@ from torch import Tensor
 class Score(NamedTuple):
     loss: Tensor  # mean over the labels that count, natural logarithm; 0 if there are none
     accuracy: Tensor  # in [0, 1], 0 if there are none
-    count: Tensor  # how many labels count
+    num_labels: Tensor  # how many labels count
 
 
 def token_scores(logits: Tensor, labels: Tensor, ignore_index: int = -100) -> Score:

@@ -106,23 +106,22 @@ class Adam(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             # No gradient, no step: a frozen weight must not decay.
-            moving = [theta for theta in group["params"] if theta.grad is not None]
-            if not moving:
+            thetas = [theta for theta in group["params"] if theta.grad is not None]
+            if not thetas:
                 continue
-            states = [self._counted_state(theta) for theta in moving]
-            columns: tuple[list[Any], ...] = (
-                moving,
-                [theta.grad for theta in moving],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["step"] for state in states],
-            )
+            gs = [theta.grad for theta in thetas]
+            states = [self._counted_state(theta) for theta in thetas]
+            ms = [state["exp_avg"] for state in states]
+            vs = [state["exp_avg_sq"] for state in states]
+            ts = [state["step"] for state in states]
             at_once = group["foreach"]
-            if moving[0].is_cuda if at_once is None else at_once:
-                _update_all(*columns, group)
+            if at_once is None:
+                at_once = thetas[0].is_cuda
+            if at_once:
+                _update_all(thetas, gs, ms, vs, ts, group)
             else:
-                for row in zip(*columns):
-                    _update_one(*row, group)
+                for theta, g, m, v, t in zip(thetas, gs, ms, vs, ts):
+                    _update_one(theta, g, m, v, t, group)
         return loss
 
     def _counted_state(self, theta: Tensor) -> dict[str, Any]:

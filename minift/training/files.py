@@ -1,0 +1,72 @@
+"""Files that are whole or not there: written under another name first, then renamed.
+
+A run that is killed while it writes would otherwise leave half a checkpoint in the place of the
+good one. Renaming within a folder is atomic, so a reader finds the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` in UTF-8 to `path` in one piece; missing folders are made."""
+    with _replacing(Path(path)) as file:
+        file.write(text.encode())
+
+
+def save_tensors(path: str | Path, obj: Any) -> None:
+    """Write tensors, numbers and strings, in any nesting of dicts and lists, in one piece."""
+    with _replacing(Path(path)) as file:
+        torch.save(obj, file)
+
+
+def load_tensors(path: str | Path) -> Any:
+    """Read what `save_tensors` wrote; the tensors come back on the CPU, wherever they were.
+
+    Only data is read (`weights_only`): a pickle can name any function to be called while it is
+    loaded, and checkpoints are files that people get from strangers.
+
+    Raises
+    ------
+    ValueError : there is no such file, it is cut off or damaged, or it holds more than data.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such file") from error
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # torch writes zip archives, whose table of contents comes last: a cut-off one is none.
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+            raise ValueError(
+                f"{path}: holds Python objects besides tensors, numbers and strings; loading them "
+                "would run code from the file, so it is refused"
+            ) from error
+        raise ValueError(
+            f"{path}: is cut off, damaged or not a file of tensors; copy or make it again"
+        ) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a new file in the folder of `path`; put it in the place of `path` if all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The number of the process keeps two runs apart that write to one place.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            # On the disk before the rename is, or a power cut leaves the new name on no content.
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

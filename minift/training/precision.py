@@ -1,0 +1,88 @@
+"""Where to compute, in which number format, and from which seeds."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device for "auto", "cpu", "cuda" or "mps"; "auto" takes the fastest there is.
+
+    Raises
+    ------
+    ValueError : the name is unknown, or this machine has no such device.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_present in present.items() if is_present)
+    if name not in present:
+        raise ValueError(f"device must be one of auto, {', '.join(present)}, got {name!r}")
+    if not present[name]:
+        raise ValueError(f"device {name!r} is not available here; auto takes what is")
+    return torch.device(name)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Return "fp32" or "bf16" for "auto", "fp32" or "bf16".
+
+    bf16 has the exponent of fp32 and a short mantissa, so matrix products can run in it with no
+    scaling of the loss (which fp16 needs). "auto" takes it where hardware multiplies matrices of
+    bf16: on such GPUs, and on CPUs with AMX. Other CPUs take bf16 apart into fp32 and are slower.
+    """
+    if name not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision must be auto, fp32 or bf16, got {name!r}")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """A context in which matrix products run in `precision`, "fp32" or "bf16".
+
+    Weights, their gradients and the optimizer's state stay in fp32 either way: a step is often
+    smaller than the 3 significant digits of bf16 can tell from nothing.
+    """
+    if precision == "fp32":
+        return nullcontext()
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    raise ValueError(f"precision must be fp32 or bf16 here, got {precision!r}")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds for the three independent sources of chance in a run.
+
+    Kept apart so that each can be varied alone, as in Dodge et al. 2020, who found that the
+    initialisation and the order of the data matter about equally; and so that two runs that
+    consume different amounts of one kind of chance still agree on the others.
+    """
+
+    init: int  # fresh weights: a new head, re-initialised stages
+    order: int  # which rows come when
+    dropout: int  # which units are dropped
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Seeds:
+        """Derive three different seeds from one (at least 0), the same ones each time."""
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        init, order, dropout = np.random.SeedSequence(seed).generate_state(3).tolist()
+        return cls(init, order, dropout)
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """True where Linux lists AMX for bf16; other systems are taken to have none."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and "amx_bf16" in cpuinfo.read_text()
