@@ -150,6 +150,12 @@ def _clouds(count: int, grid: int, image_size: int, generator: Generator) -> Ten
     return F.interpolate(coarse, image_size, mode="bilinear", align_corners=True)[:, 0]
 
 
+def _noise(image: Tensor, low: float, high: float, generator: Generator) -> Tensor:
+    """Grain for colours (N, 3, H, W): some pictures come out clear and some hard to read."""
+    strength = _uniform(len(image), low, high, generator).unsqueeze(1)
+    return strength * torch.randn(image.shape, generator=generator)
+
+
 def _covered(distance: Tensor, image_size: int) -> Tensor:
     """How much of each pixel lies inside; `distance` is in the picture's frame."""
     return (0.5 - distance * image_size).clamp(0, 1)
@@ -168,7 +174,7 @@ def _draw_shapes(
 ) -> Drawing:
     """One textured shape on a textured ground, anywhere, of any size, turned by any angle."""
     count = len(labels)
-    radius = _uniform(count, 0.2, 0.4, generator)
+    radius = _uniform(count, 0.18, 0.38, generator)
     centre_x = radius + (1 - 2 * radius) * _uniform(count, 0, 1, generator)
     centre_y = radius + (1 - 2 * radius) * _uniform(count, 0, 1, generator)
     angle = _uniform(count, 0, 2 * math.pi, generator)
@@ -178,13 +184,13 @@ def _draw_shapes(
 
     ground = _colour(count, 0, 1, generator)
     # Half way round each channel's range, so that no shape has the colour of its ground.
-    figure = torch.remainder(ground + _colour(count, 0.3, 0.7, generator), 1)
+    figure = torch.remainder(ground + _colour(count, 0.2, 0.8, generator), 1)
     image = _over(
         ground + _texture(count, image_size, generator),
         figure + _texture(count, image_size, generator),
         coverage,
     )
-    return image + 0.08 * torch.randn(image.shape, generator=generator), coverage
+    return image + _noise(image, 0.05, 0.4, generator), coverage
 
 
 def _by_class(shapes: Mapping[str, Distance], labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -206,7 +212,7 @@ def _texture(count: int, image_size: int, generator: Generator) -> Tensor:
     patterns = torch.stack([torch.zeros_like(clouds), stripes, checks, clouds])
     kind = torch.randint(len(patterns), (count,), generator=generator)
     pattern = patterns[kind, torch.arange(count)]
-    return _colour(count, -0.3, 0.3, generator) * pattern.unsqueeze(1)
+    return _colour(count, -0.35, 0.35, generator) * pattern.unsqueeze(1)
 
 
 # ------------------------------------------------------------------------------------ mid
@@ -234,8 +240,8 @@ def _draw_cells(labels: Tensor, image_size: int, generator: Generator) -> Drawin
         outline = torch.maximum(outline, exists * _covered(distance.abs() - 0.02, image_size))
     grain = _clouds(count, 12, image_size, generator)
     grey = slide - stain * coverage * (1 + 0.3 * grain) - 0.2 * outline
-    grey = grey + 0.05 * torch.randn(grey.shape, generator=generator)
-    return grey.unsqueeze(1).expand(-1, 3, -1, -1), coverage
+    image = grey.unsqueeze(1)
+    return (image + _noise(image, 0.05, 0.15, generator)).expand(-1, 3, -1, -1), coverage
 
 
 # ------------------------------------------------------------------------------------ far
@@ -340,7 +346,7 @@ def _orchard(count: int, image_size: int, generator: Generator) -> Drawing:
 def _houses(count: int, image_size: int, generator: Generator) -> Drawing:
     """Roofs in rows, lighter on one side of the ridge."""
     x, y, spacing = _lattice(count, image_size, generator)
-    roofs = _covered(_all(x.abs() - 0.38 * spacing, y.abs() - 0.28 * spacing), image_size)
+    roofs = _covered(_all(x.abs() - 0.32 * spacing, y.abs() - 0.24 * spacing), image_size)
     tiles = _tint((0.58, 0.32, 0.25), count, generator) + 0.1 * y.sign().unsqueeze(1)
     paving = _tint((0.55, 0.54, 0.50), count, generator)
     land = _land(count, image_size, generator)
@@ -360,15 +366,16 @@ LAND_USES: dict[str, Callable[[int, int, Generator], Drawing]] = {
 
 
 def _draw_land(labels: Tensor, image_size: int, generator: Generator) -> Drawing:
-    """Land from above, under changing light."""
+    """Land from above, in the light of any hour and through more or less haze."""
     count = len(labels)
     image = torch.empty(count, 3, image_size, image_size)
     coverage = torch.empty(count, image_size, image_size)
     for index, draw in enumerate(LAND_USES.values()):
         rows = (labels == index).nonzero().squeeze(1)
         image[rows], coverage[rows] = draw(len(rows), image_size, generator)
-    light = _uniform(count, 0.8, 1.2, generator).unsqueeze(1)
-    return light * image + 0.04 * torch.randn(image.shape, generator=generator), coverage
+    image = image * _colour(count, 0.6, 1.4, generator)
+    haze = torch.lerp(image, torch.tensor(0.6), _uniform(count, 0.2, 0.8, generator).unsqueeze(1))
+    return haze + _noise(haze, 0.02, 0.15, generator), coverage
 
 
 # ---------------------------------------------------------------------------- the data sets

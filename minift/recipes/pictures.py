@@ -1,7 +1,8 @@
-"""Pictures as bytes: just enough PNG to put what a model sees into a report, with no image library.
+"""Pictures as bytes: just enough PNG to show what a model sees, with no image library.
 
-A PNG file is a signature and three chunks: a header, the zlib-compressed rows, an end (W3C, Portable
-Network Graphics, 2003). Each row starts with a byte that names its filter; ours is always 0, "none".
+A PNG file is a signature and three chunks: a header, the zlib-compressed rows, an end (W3C,
+Portable Network Graphics, 2003). Each row starts with a byte that names its filter, by which rows
+may be stored as differences; ours is always 0, "none".
 
 Shapes: N pictures, H height, W width; pictures are uint8 (N, 3, H, W), as in torch.nn.
 """
@@ -46,7 +47,8 @@ def encode_png(image: Tensor) -> bytes:
     H, W = image.shape[-2:]
     pixels = image.cpu() if is_grey else image.cpu().permute(1, 2, 0).reshape(H, W * 3)
     rows = torch.cat([torch.zeros(H, 1, dtype=torch.uint8), pixels], dim=1)  # the filter byte
-    # Header: size, 8 bits a sample, colour type (0 grey, 2 RGB), then deflate, no filter, no interlace.
+    # Size, 8 bits a sample, colour type (0 grey, 2 RGB); then the only compression and the only
+    # family of filters there are, and rows in plain order.
     header = struct.pack(">IIBBBBB", W, H, 8, 0 if is_grey else 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"

@@ -37,14 +37,21 @@ def load_tensors(path: str | Path) -> Any:
 
     Raises
     ------
-    ValueError : there is no such file, it is cut off or damaged, or it holds more than data.
+    ValueError : the file is missing or cannot be opened, is cut off or damaged, or holds more
+        than data.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: there is no such file") from error
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        # torch writes zip archives, whose table of contents comes last: a cut-off one is none.
+        with open(path, "rb") as file:
+            return _read(file, path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read(file: IO[bytes], path: str | Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # reading a damaged pickle can end in any of them
+        # torch writes zip archives, whose table of contents comes last: half of one is none.
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise ValueError(
                 f"{path}: holds Python objects besides tensors, numbers and strings; loading them "

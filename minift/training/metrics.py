@@ -181,7 +181,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 def _normalise(answer: str) -> str:
     """SQuAD's: lower case, no punctuation, no articles, single spaces; in this order."""
     answer = "".join(letter for letter in answer.lower() if letter not in string.punctuation)
-    return " ".join(word for word in answer.split() if word not in ("a", "an", "the"))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", answer).split())
 
 
 def _common_subsequence(a: list[str], b: list[str]) -> int:

@@ -1,0 +1,475 @@
+"""What every tokenizer shares: text goes in, ids come out, and a batch of texts becomes tensors.
+
+A tokenizer says two things of its own: how a text is cut into tokens of its vocabulary
+(`tokenize`) and how tokens are put together again (`detokenize`). The rest is written here once:
+ids, special tokens and where they stand, truncation, padding, token types, files.
+
+Where special tokens stand is three words of a layout, the prefix, the separator and the suffix:
+
+    a text    prefix a suffix                    a pair    prefix a separator b suffix
+    bert      [CLS] a [SEP]                                [CLS] a [SEP] b [SEP]
+    t5        a </s>                                       a </s> b </s>
+    gpt       a                                            a <|endoftext|> b
+
+Shapes: N texts, T tokens of the longest row. Papers: Devlin et al. 2019 (section 3 and figure 2,
+the layout of pairs and their token types); Raffel et al. 2020 (T5); Radford et al. 2019 (GPT-2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+AnyTokenizer = TypeVar("AnyTokenizer", bound="Tokenizer")
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The special tokens of a layout by their roles, and which of them frame a text."""
+
+    pad_token: str  # fills a row up; the attention mask hides it
+    eos_token: str | None = None  # ends a text; generation stops at it
+    unk_token: str | None = None  # stands for what the vocabulary cannot spell
+    cls_token: str | None = None  # a place for the summary of the whole row
+    sep_token: str | None = None  # ends each text of a pair
+    mask_token: str | None = None  # hides a token from a masked language model
+    prefix_token: str | None = None  # before the first text
+    separator_token: str | None = None  # between the two texts of a pair
+    suffix_token: str | None = None  # after the last text
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each special token once, in the order of the fields: a new vocabulary begins so."""
+        return list(dict.fromkeys(token for token in astuple(self) if token is not None))
+
+
+LAYOUTS: dict[str, SpecialTokens] = {
+    "bert": SpecialTokens(
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        prefix_token="[CLS]",
+        separator_token="[SEP]",
+        suffix_token="[SEP]",
+    ),
+    "t5": SpecialTokens(
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        separator_token="</s>",
+        suffix_token="</s>",
+    ),
+    "gpt": SpecialTokens(
+        pad_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        unk_token="<unk>",
+        separator_token="<|endoftext|>",
+    ),
+}
+
+
+class Tokenizer:
+    """Text to ids and back. Subclasses give `kind`, `tokenize` and `detokenize`.
+
+    Parameters
+    ----------
+    vocab : the tokens; a token's id is its position. No token twice, none empty.
+    special : the special tokens, which must all be in `vocab`.
+
+    Attributes
+    ----------
+    pad_id (int); unk_id, cls_id, sep_id, mask_id, eos_id (int, or None where the layout has no such
+    token); sentinel_ids (T5's span marks, <extra_id_0> first); special_ids (set of all of these).
+
+    Raises
+    ------
+    ValueError if `vocab` repeats a token, holds an empty one, or lacks a special token.
+
+    Examples
+    --------
+    >>> from minift.tokenizers import WordVocab
+    >>> tokenizer = WordVocab.train(["a cat sat .", "a dog ran ."], vocab_size=20)
+    >>> tokenizer.decode(tokenizer.encode("A dog sat."))
+    'a dog sat.'
+    >>> batch = tokenizer(["a cat", "a dog ran"], max_length=8)
+    >>> batch["attention_mask"].sum(1)  # [CLS] and [SEP] count
+    tensor([4, 5])
+    """
+
+    kind: ClassVar[str]
+    setting_names: ClassVar[tuple[str, ...]] = ()  # constructor arguments kept in tokenizer.json
+
+    def __init__(self, vocab: Sequence[str], special: SpecialTokens) -> None:
+        self.vocab = list(vocab)
+        self.special = special
+        self._ids = index_tokens(self.vocab)
+        missing = [token for token in special.tokens if token not in self._ids]
+        if missing:
+            raise ValueError(f"vocab must hold the special tokens {special.tokens}, lacks {missing}")
+
+        self.pad_id = self._ids[special.pad_token]
+        self.unk_id = self._role_id(special.unk_token)
+        self.cls_id = self._role_id(special.cls_token)
+        self.sep_id = self._role_id(special.sep_token)
+        self.mask_id = self._role_id(special.mask_token)
+        self.eos_id = self._role_id(special.eos_token)
+        sentinels = takewhile(self._ids.__contains__, map(sentinel_token, count()))
+        self.sentinel_ids = [self._ids[token] for token in sentinels]
+        self.special_ids = {self._ids[token] for token in special.tokens} | set(self.sentinel_ids)
+
+        names = (re.escape(self.vocab[index]) for index in self.special_ids)
+        self._special_pattern = re.compile(f"({'|'.join(names)})")
+
+    def tokenize(self, text: str) -> list[str]:
+        """Cut plain text into tokens, all of them in the vocabulary (the unknown token is)."""
+        raise NotImplementedError
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """Put tokens together to a text: the reverse of `tokenize`, as far as there is one."""
+        raise NotImplementedError
+
+    def encode(self, text: str, pair: str | None = None, special_tokens: bool = True) -> list[int]:
+        """Return the ids of a text, or of two texts in one row.
+
+        Parameters
+        ----------
+        special_tokens : True frames the text as the layout says, and a special token written in
+            the text ("the [MASK] sat") is that token. False takes the text literally: nothing is
+            added, and "[MASK]" is five letters in brackets. Text of unknown origin is best read so.
+        """
+        first = self._text_ids(text, special_tokens)
+        second = None if pair is None else self._text_ids(pair, special_tokens)
+        if not special_tokens:
+            return first + (second or [])
+        return self._frame(first, second)[0]
+
+    def decode(self, ids: Sequence[int] | Tensor, skip_special_tokens: bool = True) -> str:
+        """Return the text of a row of ids, (T,); special tokens, [UNK] too, are left out or kept.
+
+        Raises
+        ------
+        ValueError if an id is not in the vocabulary.
+        """
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
+        for index in ids:
+            if not 0 <= index < len(self):  # a list would take -100, the ignored label, from its end
+                raise ValueError(f"ids must be in 0..{len(self) - 1}, got {index}")
+        skipped = self.special_ids if skip_special_tokens else ()
+        return self.detokenize([self.vocab[index] for index in ids if index not in skipped])
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        padding: str | None = "longest",
+        truncation: bool = True,
+        max_length: int | None = None,
+        padding_side: str = "right",
+    ) -> dict[str, Tensor]:
+        """Encode N texts, or N pairs, as the tensors that a model takes.
+
+        Parameters
+        ----------
+        padding : "longest" fills each row up to the longest of these, "max_length" to `max_length`;
+            None fills nothing, so that all rows must be equally long already.
+        truncation : cut rows down to `max_length`: a text at its end, of a pair always the longer
+            text (the second when equal), until both fit. The special tokens of the frame stay.
+        max_length : tokens in a row, special ones included. None means no limit.
+        padding_side : "right", or "left" where a row is to be continued (generation).
+
+        Returns
+        -------
+        input_ids (N, T) int64; attention_mask (N, T) bool, True = a token, False = padding;
+        token_type_ids (N, T) int64, 0 for the first text with the tokens framing it and for
+        padding, 1 for the second text and the suffix.
+
+        Raises
+        ------
+        ValueError for arguments that do not fit each other, and for a row that is too long
+        when `truncation` is False.
+        """
+        check_texts(texts)
+        if pairs is not None and len(pairs) != len(texts):
+            raise ValueError(f"pairs must be as many as texts, {len(texts)}, got {len(pairs)}")
+        if padding not in ("longest", "max_length", None):
+            raise ValueError(f'padding must be "longest", "max_length" or None, got {padding!r}')
+        if padding_side not in ("right", "left"):
+            raise ValueError(f'padding_side must be "right" or "left", got {padding_side!r}')
+        if padding == "max_length" and max_length is None:
+            raise ValueError('padding="max_length" needs max_length, got None')
+        frame_size = len(self._frame([], None if pairs is None else [])[0])
+        if max_length is not None and max_length <= frame_size:
+            raise ValueError(
+                f"max_length must be above {frame_size}, the special tokens of a row, "
+                f"got {max_length}"
+            )
+
+        rows = []
+        for index, text in enumerate(texts):
+            first = self._text_ids(text)
+            second = None if pairs is None else self._text_ids(pairs[index])
+            num_tokens = len(first) + len(second or []) + frame_size
+            if max_length is not None and num_tokens > max_length:
+                if not truncation:
+                    raise ValueError(
+                        f"texts[{index}] has {num_tokens} tokens, more than max_length "
+                        f"{max_length}; pass truncation=True or a larger max_length"
+                    )
+                first, second = _longest_first(first, second, max_length - frame_size)
+            rows.append(self._frame(first, second))
+
+        lengths = [len(ids) for ids, _ in rows]
+        width = max(lengths, default=0)
+        if padding == "max_length" and max_length is not None:
+            width = max_length
+        if padding is None and min(lengths, default=0) < width:
+            raise ValueError(
+                f"padding=None needs rows of one length, got {min(lengths)} to {width} tokens"
+            )
+
+        def padded(values: list[int], fill: int) -> list[int]:
+            filling = [fill] * (width - len(values))
+            return values + filling if padding_side == "right" else filling + values
+
+        def tensor(values: list[list[int]], dtype: torch.dtype) -> Tensor:
+            return torch.tensor(values, dtype=dtype).view(len(rows), width)  # (N, T), also of N = 0
+
+        # The mask comes from lengths, never from the ids: in GPT's layout padding has the id of the
+        # end of a text, which is a real token.
+        return {
+            "input_ids": tensor([padded(ids, self.pad_id) for ids, _ in rows], torch.int64),
+            "attention_mask": tensor([padded([1] * n, 0) for n in lengths], torch.bool),
+            "token_type_ids": tensor([padded(types, 0) for _, types in rows], torch.int64),
+        }
+
+    def __len__(self) -> int:
+        return len(self.vocab)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included: the V of an embedding."""
+        return len(self.vocab)
+
+    def token_to_id(self, token: str) -> int:
+        """Return a token's id; ValueError if it is not in the vocabulary."""
+        if token not in self._ids:
+            raise ValueError(f"token must be in the vocabulary of {len(self)}, got {token!r}")
+        return self._ids[token]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of a hash over kind, settings and vocabulary.
+
+        Two tokenizers with one fingerprint give the same ids, so that a model can keep the
+        fingerprint of its own and refuse another's ids, which would fit and mean something else.
+        """
+        content = json.dumps([self.kind, self._settings(), self._vocab_files()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def save(self, folder: str | Path) -> None:
+        """Write tokenizer.json and the vocabulary files; no file is ever seen half written."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self._vocab_files().items():
+            _write_text(folder / name, text)
+        # Last, and with the fingerprint: what a broken-off save over another tokenizer leaves
+        # behind is then a mixture that `load` recognises.
+        own = {"kind": self.kind, "settings": self._settings(), "fingerprint": self.fingerprint}
+        _write_text(folder / "tokenizer.json", json.dumps(own, indent=2) + "\n")
+
+    @classmethod
+    def load(cls: type[AnyTokenizer], folder: str | Path) -> AnyTokenizer:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError naming the file (and line) for a missing folder or file, broken JSON, another
+        kind of tokenizer, repeated tokens, or vocabulary files of another tokenizer.
+        """
+        folder = Path(folder)
+        own = read_description(folder)
+        path = folder / "tokenizer.json"
+        if own["kind"] != cls.kind:
+            raise ValueError(f"{path}: kind must be {cls.kind!r}, got {own['kind']!r}")
+        settings = own.get("settings")
+        if not isinstance(settings, dict) or set(settings) != set(cls.setting_names):
+            raise ValueError(
+                f"{path}: settings must be an object with the names {list(cls.setting_names)}, "
+                f"got {settings!r}"
+            )
+        tokenizer = cls._from_files(folder, settings)
+        if own.get("fingerprint") != tokenizer.fingerprint:
+            raise ValueError(
+                f"{path}: fingerprint must be {tokenizer.fingerprint!r} by the vocabulary beside "
+                f"it, got {own.get('fingerprint')!r}; the files are of different tokenizers"
+            )
+        return tokenizer
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.setting_names}
+
+    def _vocab_files(self) -> dict[str, str]:
+        """File name -> content, which with the settings is all there is to know."""
+        return {"vocab.txt": "".join(f"{token}\n" for token in self.vocab)}
+
+    @classmethod
+    def _from_files(
+        cls: type[AnyTokenizer], folder: Path, settings: dict[str, Any]
+    ) -> AnyTokenizer:
+        return cls(read_vocab(folder / "vocab.txt"), **settings)
+
+    def _role_id(self, token: str | None) -> int | None:
+        return None if token is None else self._ids[token]
+
+    def _text_ids(self, text: str, special_tokens: bool = True) -> list[int]:
+        """Ids of a text without its frame."""
+        if not special_tokens:
+            return [self._ids[token] for token in self.tokenize(text)]
+        ids = []
+        # `split` with one group gives plain text and special tokens in turn.
+        for index, part in enumerate(self._special_pattern.split(text)):
+            tokens = [part] if index % 2 else self.tokenize(part)
+            ids += [self._ids[token] for token in tokens]
+        return ids
+
+    def _frame(self, first: list[int], second: list[int] | None) -> tuple[list[int], list[int]]:
+        """Put the layout's tokens around one or two texts; returns (ids, token types)."""
+
+        def ids(token: str | None) -> list[int]:
+            return [] if token is None else [self._ids[token]]
+
+        head = ids(self.special.prefix_token) + first
+        tail = ids(self.special.suffix_token)
+        if second is None:
+            return head + tail, [0] * len(head + tail)
+        head = head + ids(self.special.separator_token)
+        tail = second + tail
+        return head + tail, [0] * len(head) + [1] * len(tail)
+
+
+class WordCache(dict[str, list[str]]):
+    """Word -> its pieces, worked out once: a text has few different words, each of them often.
+
+    Forgets everything when full, so that an endless stream of texts does not fill the memory.
+    """
+
+    def __init__(self, pieces: Callable[[str], list[str]], max_words: int = 100_000) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._max_words = max_words
+
+    def __missing__(self, word: str) -> list[str]:
+        if len(self) >= self._max_words:
+            self.clear()
+        self[word] = self._pieces(word)
+        return self[word]
+
+
+def sentinel_token(number: int) -> str:
+    """Return the mark that stands for the span of that number in T5's span corruption."""
+    return f"<extra_id_{number}>"
+
+
+def check_texts(texts: Iterable[str]) -> None:
+    """Refuse a single string, whose letters would pass for texts."""
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be a list of strings, got the string {texts[:40]!r}")
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join with spaces, but none before a closing mark or an apostrophe."""
+    return re.sub(r" (?=[.,?!:;'])", "", " ".join(words))
+
+
+def index_tokens(
+    tokens: Iterable[str], place: str = "vocab: id", first: int = 0
+) -> dict[str, int]:
+    """Number tokens from `first` on; `place` says in messages what the numbers count.
+
+    Raises
+    ------
+    ValueError if a token is empty or occurs twice.
+    """
+    numbers: dict[str, int] = {}
+    for number, token in enumerate(tokens, first):
+        if not token:
+            raise ValueError(f"{place} {number} must be a token, got an empty string")
+        if token in numbers:
+            raise ValueError(
+                f"{place} {number} must be a new token, got {token!r} again, as {numbers[token]} is"
+            )
+        numbers[token] = number
+    return numbers
+
+
+def read_vocab(path: str | Path) -> list[str]:
+    """Read one token a line; the first has id 0. ValueError names the line of a repeated token."""
+    # Only "\n" ends a line: `splitlines` would also split at characters that are tokens.
+    lines = read_text(Path(path)).removesuffix("\n").split("\n")
+    tokens = [line.removesuffix("\r") for line in lines]
+    index_tokens(tokens, f"{path}: line", first=1)
+    return tokens
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read a saved tokenizer's tokenizer.json and see that it says its kind."""
+    if not folder.is_dir():
+        raise ValueError(f"folder must be one that a tokenizer was saved in, {folder} is no folder")
+    path = folder / "tokenizer.json"
+    own = read_json(path)
+    if not isinstance(own, dict) or not isinstance(own.get("kind"), str):
+        raise ValueError(f'{path}: must have a "kind"; this file was not written by `save`')
+    return own
+
+
+def read_json(path: Path, **options: Any) -> Any:
+    """Parse a JSON file; ValueError names the file and where it breaks."""
+    try:
+        return json.loads(read_text(path), **options)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: line {error.lineno} must be JSON: {error.msg}") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file with its line ends as they are; ValueError names the file."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8, byte {error.start} is not") from None
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(text.encode("utf-8"))
+    os.replace(temporary, path)
+
+
+def _longest_first(
+    first: list[int], second: list[int] | None, budget: int
+) -> tuple[list[int], list[int] | None]:
+    """Cut to `budget` ids together, one at a time from the longer text, as BERT does."""
+    if second is None:
+        return first[:budget], None
+    num_first, num_second = len(first), len(second)
+    while num_first + num_second > budget:
+        if num_first > num_second:
+            num_first -= 1
+        else:
+            num_second -= 1
+    return first[:num_first], second[:num_second]

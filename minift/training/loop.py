@@ -1,0 +1,370 @@
+"""The training loop: one for pretraining and finetuning, for pictures and text, for every model.
+
+What differs between runs comes in as functions of the step number or of a batch: which rows
+(`batches`), what they cost (`loss_fn`), the rate (`schedule`), how much is frozen
+(`num_frozen_at`). None of them has a memory, and dropout is seeded by the step, so that step 700
+is the same step whether the run came there at one go or was killed and resumed: bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from minift.training.files import load_tensors, save_tensors
+from minift.training.precision import autocast, resolve_precision
+
+Batch = dict[str, Tensor]
+Figures = Mapping[str, Tensor | float]
+LossFn = Callable[[nn.Module, Batch], tuple[Tensor, Figures]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    num_steps: int  # optimizer steps
+    clip_norm: float | None = 1.0  # largest norm of all gradients together; None leaves them be
+    accumulate: int = 1  # batches whose gradients are averaged for a step
+    precision: str = "fp32"  # auto, fp32 or bf16
+    validate_every: int | None = None  # steps; None validates once, after the last
+    patience: int | None = None  # validations without a gain before stopping; None never stops
+    save_every: int | None = None  # steps between two resume files; None writes none
+    log_every: int = 20  # steps that one record of the history averages
+    dropout_seed: int = 0
+    progress: bool = True  # a bar on standard error
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "accumulate", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("clip_norm", "validate_every", "patience", "save_every"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be positive or None, got {value}")
+
+
+@dataclass
+class History:
+    """What happened in a run; `dataclasses.asdict` of it is plain JSON.
+
+    A "step" in it says after how many steps.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)  # step, loss, lr (largest), figures
+    validations: list[dict[str, Any]] = field(default_factory=list)  # step, figures
+    seconds: float = 0.0  # of wall time, over all the parts of a resumed run
+    steps_run: int = 0
+    stopped_early: bool = False
+    best_step: int | None = None  # None if there was no validation
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss or its gradient became infinite or NaN: a step no optimizer should take."""
+
+    def __init__(self, step: int, loss: float, lr: float) -> None:
+        super().__init__(
+            f"loss or gradient is not finite at step {step} (loss {loss}, rate {lr:.3g}); "
+            "lower the rate, warm up for longer, or look for bad values in that batch"
+        )
+        self.step, self.loss, self.lr = step, loss, lr
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Batch],
+    loss_fn: LossFn,
+    optimizer: torch.optim.Optimizer,
+    config: FitConfig,
+    *,
+    schedule: Callable[[int], float] | None = None,
+    validate: Callable[[], dict[str, float]] | None = None,
+    num_frozen_at: Callable[[int], int] | None = None,
+    penalty: Callable[[Any], Tensor] | None = None,
+    resume_path: str | Path | None = None,
+    description: str = "",
+) -> History:
+    """Train `model` in place and return what happened.
+
+    Parameters
+    ----------
+    model : on the device to train on; batches are brought there. Left in the mode it came in.
+    batches : number -> batch. With `accumulate` = k, step s takes batches k s .. k s + k - 1.
+    loss_fn : (model, batch) -> the mean loss, a scalar, and figures to show beside it.
+    optimizer : must hold everything that is trained, at any step. A group's rate when it comes
+        here is its peak ("initial_lr").
+    schedule : step, from 0 -> factor of the peak rates; None keeps them constant.
+    validate : () -> scores; the first is the one to maximise. The weights that did best are the
+        ones `model` ends up with, also if the run is broken off. None keeps the last weights.
+    num_frozen_at : step -> `model.trunk.num_frozen`, for gradual unfreezing.
+    penalty : model -> a scalar that is added to the loss of every step, like L2-SP.
+    resume_path : written every `save_every` steps, deleted when the run is done. If the file is
+        there at the start, the run goes on from it.
+    description : stands before the bar.
+
+    Raises
+    ------
+    NonFiniteLossError : instead of a step that would ruin the weights. They are left as they were
+        before it, or at the best if there was a validation. (BatchNorm's running statistics,
+        which move in the forward pass, have then seen the bad batch, unless the best are back.)
+    ValueError : the optimizer lacks a weight that is to be trained, or the file at `resume_path`
+        is damaged or belongs to another configuration.
+
+    Notes
+    -----
+    With `accumulate`, batches count equally: the gradient is that of one large batch if each of
+    them averages over equally many labels.
+
+    On a CPU this turns on the rounding of denormal numbers to zero, and leaves it on. They lie
+    below 1e-38 and carry no information, but a CPU multiplies them many times more slowly. They
+    come up in saturated softmaxes, and in Adam: the mean gradient of a word that is not seen for
+    800 steps has shrunk by 0.9 to the power of 800.
+    """
+    if config.save_every is not None and resume_path is None:
+        raise ValueError("save_every needs a resume_path to save to")
+    resume_file = None if resume_path is None else Path(resume_path)
+    device = next(model.parameters()).device
+    precision = resolve_precision(config.precision, device)
+    if device.type == "cpu":
+        torch.set_flush_denormal(True)
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    history, best_weights = History(), None
+    if resume_file is not None and resume_file.exists():
+        history, best_weights = _resume(resume_file, model, optimizer, config)
+    started = time.perf_counter() - history.seconds
+    losses: list[Tensor] = []  # of the steps since the last record, not read from the device yet
+    figures: list[Figures] = []
+    trained = _trained_parameters(model, optimizer)
+    was_training = model.training
+    model.train()
+
+    bar = tqdm(
+        total=config.num_steps,
+        initial=history.steps_run,
+        desc=description,
+        unit="step",
+        disable=not config.progress,
+    )
+    # The seeds set below are for this run alone: the caller's random numbers go on untouched.
+    with bar, torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            for step in range(history.steps_run, config.num_steps):
+                if num_frozen_at is not None:
+                    trunk: Any = model.trunk
+                    if trunk.num_frozen != num_frozen_at(step):
+                        trunk.num_frozen = num_frozen_at(step)
+                        trained = _trained_parameters(model, optimizer)
+                for group in optimizer.param_groups:
+                    group["lr"] = group["initial_lr"] * (schedule(step) if schedule else 1.0)
+                lr = max(group["lr"] for group in optimizer.param_groups)
+
+                torch.manual_seed(_step_seed(config.dropout_seed, step))
+                optimizer.zero_grad()
+                loss = torch.zeros((), device=device)
+                for micro in range(config.accumulate):
+                    batch = batches(step * config.accumulate + micro)
+                    part, shown = _score(model, batch, loss_fn, precision, device)
+                    part = part / config.accumulate
+                    if penalty is not None and micro == 0:
+                        part = part + penalty(model)
+                    part.backward()
+                    loss += part.detach()
+                    figures.append(shown)
+                # Only over what is trained: a frozen weight's gradient would use up the norm.
+                max_norm = math.inf if config.clip_norm is None else config.clip_norm
+                norm = nn.utils.clip_grad_norm_(trained, max_norm)
+                # The one number read from the device in each step. Reading it later would be too
+                # late: one NaN in a gradient makes, through the norm, every weight NaN.
+                if not torch.isfinite(loss + norm):
+                    raise NonFiniteLossError(step, loss.item(), lr)
+                optimizer.step()
+                losses.append(loss)
+
+                history.steps_run = done = step + 1
+                is_last = done == config.num_steps
+                if validate is not None and (is_last or _is_due(done, config.validate_every)):
+                    if _note_validation(history, validate(), config.patience):
+                        best_weights = _weights_on_cpu(model)
+                    is_last = is_last or history.stopped_early
+                    model.train()
+                is_saved = _is_due(done, config.save_every)
+                # A record ends at each save too, so that no half of one is lost with a killed run.
+                if is_last or is_saved or _is_due(done, config.log_every):
+                    means = _means(figures)
+                    mean_loss = torch.stack(losses).mean().item()
+                    history.records.append(
+                        {"step": done, "loss": mean_loss, "lr": lr, "figures": means}
+                    )
+                    losses, figures = [], []
+                    first = dict(list(means.items())[:1])
+                    bar.set_postfix({"loss": mean_loss, **first, "lr": lr}, refresh=False)
+                bar.update()
+                history.seconds = time.perf_counter() - started
+                if is_last:
+                    break
+                if resume_file is not None and is_saved:
+                    _save(resume_file, model, optimizer, config, history, best_weights)
+        finally:
+            if best_weights is not None:
+                model.load_state_dict(best_weights)
+            model.train(was_training)
+    if resume_file is not None:
+        resume_file.unlink(missing_ok=True)
+    return history
+
+
+def evaluate(
+    model: nn.Module, batches: Iterable[Batch], loss_fn: LossFn, precision: str = "fp32"
+) -> dict[str, float]:
+    """Return the figures of `loss_fn` and then its "loss", averaged over all rows of `batches`.
+
+    Runs in eval mode (no dropout, BatchNorm by its running statistics) and without gradients, and
+    leaves the model in the mode it came in. Each batch counts by its number of rows, so a short
+    last one does not weigh too much. `precision` is auto, fp32 or bf16.
+    """
+    device = next(model.parameters()).device
+    precision = resolve_precision(precision, device)
+    was_training = model.training
+    model.eval()
+    figures: list[Figures] = []
+    num_rows: list[int] = []
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                loss, shown = _score(model, batch, loss_fn, precision, device)
+                figures.append({**shown, "loss": loss})
+                num_rows.append(len(next(iter(batch.values()))))
+    finally:
+        model.train(was_training)
+    if not figures:
+        raise ValueError("batches is empty: there is nothing to evaluate")
+    return _means(figures, num_rows)
+
+
+def _score(
+    model: nn.Module, batch: Batch, loss_fn: LossFn, precision: str, device: torch.device
+) -> tuple[Tensor, Figures]:
+    """Loss with its graph and figures without: kept for later, they would keep a graph alive."""
+    batch = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+    with autocast(precision, device):
+        loss, figures = loss_fn(model, batch)
+    return loss, {
+        name: figure.detach() if isinstance(figure, Tensor) else figure
+        for name, figure in figures.items()
+    }
+
+
+def _trained_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """The model's parameters that take gradients; all of them must be in the optimizer.
+
+    A head that was replaced after the optimizer was built would stay at random, and say nothing.
+    """
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    missing = [name for name, p in trained.items() if id(p) not in held]
+    if missing:
+        raise ValueError(
+            f"optimizer lacks {len(missing)} parameters that are to be trained, the first is "
+            f"{missing[0]!r}; build it after the model, or freeze them"
+        )
+    return list(trained.values())
+
+
+def _step_seed(dropout_seed: int, step: int) -> int:
+    """One seed from two numbers, by numpy's hash. 32 bits, for the CPU's generator drops the rest:
+    (seed << 32) + step would give every run the same dropout."""
+    return int(np.random.SeedSequence((dropout_seed, step)).generate_state(1)[0])
+
+
+def _is_due(done: int, every: int | None) -> bool:
+    return every is not None and done % every == 0
+
+
+def _means(figures: list[Figures], weights: list[int] | None = None) -> dict[str, float]:
+    """Mean of each figure over the entries that have it, in the order of first appearance."""
+    sums: dict[str, float] = {}
+    totals: dict[str, float] = {}
+    for entry, weight in zip(figures, weights or [1] * len(figures)):
+        for name, figure in entry.items():
+            sums[name] = sums.get(name, 0.0) + weight * float(figure)
+            totals[name] = totals.get(name, 0.0) + weight
+    return {name: sums[name] / totals[name] for name in sums}
+
+
+def _note_validation(history: History, scores: dict[str, float], patience: int | None) -> bool:
+    """Enter scores in the history, and whether they end the run. True if they are the best yet."""
+
+    def main_score(figures: dict[str, float]) -> float:
+        return next(iter(figures.values()))
+
+    earlier = [main_score(validation["figures"]) for validation in history.validations]
+    # The first NaN would be a best that nothing can beat.
+    best = max((score for score in earlier if not math.isnan(score)), default=-math.inf)
+    history.validations.append({"step": history.steps_run, "figures": dict(scores)})
+    is_best = main_score(scores) > best
+    if is_best:
+        history.best_step = history.steps_run
+    num_since = sum(v["step"] > (history.best_step or 0) for v in history.validations)
+    history.stopped_early = patience is not None and num_since >= patience
+    return is_best
+
+
+def _weights_on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    return {name: t.detach().to("cpu", copy=True) for name, t in model.state_dict().items()}
+
+
+def _save(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: FitConfig,
+    history: History,
+    best_weights: dict[str, Tensor] | None,
+) -> None:
+    """All the state a run has. There is no state of random generators: the step seeds them."""
+    save_tensors(
+        path,
+        {
+            "config": _what_must_match(config),
+            "history": asdict(history),
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "best_weights": best_weights,
+        },
+    )
+
+
+def _resume(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: FitConfig
+) -> tuple[History, dict[str, Tensor] | None]:
+    """Put model and optimizer back to where `_save` found them; returns the rest."""
+    saved = load_tensors(path)
+    if not isinstance(saved, dict) or "history" not in saved:
+        raise ValueError(f"{path}: is not a resume file; choose another resume_path")
+    for name, value in _what_must_match(config).items():
+        before = saved["config"].get(name)
+        if before != value:
+            raise ValueError(
+                f"{path}: was written with {name} = {before}, now it is {value}; "
+                "go on with the old value, or delete the file to begin anew"
+            )
+    try:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: was written by another model or optimizer: {error}") from error
+    return History(**saved["history"]), saved["best_weights"]
+
+
+def _what_must_match(config: FitConfig) -> dict[str, Any]:
+    """The options that decide how a run goes; a resumed one must not change them."""
+    free = ("progress", "save_every")
+    return {name: value for name, value in asdict(config).items() if name not in free}
