@@ -99,19 +99,36 @@ class Staged(nn.Module):
 
 
 class Model(nn.Module):
-    """A trunk and a head. Families subclass it to say how named inputs enter the trunk.
+    """A trunk and a head. A family subclasses it to say how inputs enter and which heads there are.
 
-    Attributes: `trunk` (Staged), `head` (reads the top of the trunk), `config` (frozen dataclass).
+    Attributes: `trunk` (Staged), `head` (reads the top of the trunk), `config` (frozen dataclass),
+    and what the head is: `head_name` and `num_classes` (None where it has none). `tokenizer_id` is
+    the fingerprint of the only tokenizer whose ids mean something to this model; None = not known.
     A head that reads several stages names them in `head.taps`; it is then called with a list.
     """
 
+    family: str = ""  # the name of the subclass in checkpoints
     input_names: tuple[str, ...] = ()
 
-    def __init__(self, config: Any, trunk: Staged, head: nn.Module | None = None) -> None:
+    def __init__(
+        self, config: Any, trunk: Staged, head: str | None = None, num_classes: int | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.trunk = trunk
-        self.head = head if head is not None else nn.Identity()
+        self.trunk.reset_parameters()
+        self.tokenizer_id: str | None = None
+        self.reset_head(head, num_classes)
+
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
+        """Return a fresh head; ValueError if the family has none of that name."""
+        raise NotImplementedError
+
+    def reset_head(self, name: str | None, num_classes: int | None = None) -> None:
+        """Put a fresh head on, on the trunk's device; None takes it off. The trunk stays as it is."""
+        head = nn.Identity() if name is None else self.make_head(name, num_classes)
+        self.head = head.to(next(self.trunk.parameters()).device).train(self.training)
+        self.head_name, self.num_classes = name, num_classes
 
     def prepare(self, *inputs: Tensor | None, **named_inputs: Tensor | None) -> Any:
         """Pack the model's inputs into the flow that enters the bottom stage."""

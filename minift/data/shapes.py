@@ -174,7 +174,7 @@ def _draw_shapes(
 ) -> Drawing:
     """One textured shape on a textured ground, anywhere, of any size, turned by any angle."""
     count = len(labels)
-    radius = _uniform(count, 0.18, 0.38, generator)
+    radius = _uniform(count, 0.19, 0.38, generator)
     centre_x = radius + (1 - 2 * radius) * _uniform(count, 0, 1, generator)
     centre_y = radius + (1 - 2 * radius) * _uniform(count, 0, 1, generator)
     angle = _uniform(count, 0, 2 * math.pi, generator)
@@ -184,13 +184,13 @@ def _draw_shapes(
 
     ground = _colour(count, 0, 1, generator)
     # Half way round each channel's range, so that no shape has the colour of its ground.
-    figure = torch.remainder(ground + _colour(count, 0.2, 0.8, generator), 1)
+    figure = torch.remainder(ground + _colour(count, 0.22, 0.78, generator), 1)
     image = _over(
         ground + _texture(count, image_size, generator),
         figure + _texture(count, image_size, generator),
         coverage,
     )
-    return image + _noise(image, 0.05, 0.4, generator), coverage
+    return image + _noise(image, 0.03, 0.26, generator), coverage
 
 
 def _by_class(shapes: Mapping[str, Distance], labels: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def _draw_cells(labels: Tensor, image_size: int, generator: Generator) -> Drawin
     grain = _clouds(count, 12, image_size, generator)
     grey = slide - stain * coverage * (1 + 0.3 * grain) - 0.2 * outline
     image = grey.unsqueeze(1)
-    return (image + _noise(image, 0.05, 0.15, generator)).expand(-1, 3, -1, -1), coverage
+    return (image + _noise(image, 0.03, 0.1, generator)).expand(-1, 3, -1, -1), coverage
 
 
 # ------------------------------------------------------------------------------------ far
@@ -373,9 +373,9 @@ def _draw_land(labels: Tensor, image_size: int, generator: Generator) -> Drawing
     for index, draw in enumerate(LAND_USES.values()):
         rows = (labels == index).nonzero().squeeze(1)
         image[rows], coverage[rows] = draw(len(rows), image_size, generator)
-    image = image * _colour(count, 0.6, 1.4, generator)
-    haze = torch.lerp(image, torch.tensor(0.6), _uniform(count, 0.2, 0.8, generator).unsqueeze(1))
-    return haze + _noise(haze, 0.02, 0.15, generator), coverage
+    image = image * _colour(count, 0.75, 1.25, generator)
+    haze = torch.lerp(image, torch.tensor(0.6), _uniform(count, 0, 0.6, generator).unsqueeze(1))
+    return haze + _noise(haze, 0.01, 0.08, generator), coverage
 
 
 # ---------------------------------------------------------------------------- the data sets

@@ -40,21 +40,22 @@ from minift.data.world_words import (
     plural,
 )
 
-# The knobs. How often each sort of episode is told, relative to the others ...
-EPISODE_SHARES = {
-    "kind": 5,
-    "recall": 4,
-    "opinion": 4,
-    "restate": 4,
-    "number": 4,
+# The knobs. How often a document takes up each theme, relative to the others ...
+THEME_SHARES = {
+    "kind": 6,
+    "opinion": 5,
+    "restate": 5,
+    "number": 5,
     "ask": 4,
-    "family": 3,
+    "family": 2.5,
     "role": 2.5,
     "travel": 2.5,
-    "deed": 3,
+    "deed": 2.5,
 }
+# ... how many themes a document has, taken up in turn ...
+NUM_THEMES = 2
 # ... how often an episode after the first says "she" and "he" instead of the names ...
-PRONOUN_SHARE = 0.4
+PRONOUN_SHARE = 0.25
 # ... and between which lengths (in sentences) a document stops taking on episodes of up to 3 sentences.
 ENOUGH_SENTENCES = (5, 7)
 
@@ -62,7 +63,7 @@ ENOUGH_SENTENCES = (5, 7)
 OPENINGS = (
     ("{a} met {b_obj} in the {place} .", "{a} had a {thing} ."),
     ("{a} and {b} went to the {place} .", "there was a {thing} ."),
-    ("one day {a} was in the {place} with {b_obj} .",),
+    ("{a} was in the {place} with {b_obj} .", "{b} had a {thing} ."),
     ("{a} took a {thing} to the {place} .", "{b} was there too ."),
     ("{b} saw {a_obj} in the {place} .", "{a} found a {thing} ."),
 )
@@ -79,8 +80,6 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{a} likes {kinds} .", "so {a} likes the {thing} ."),
         ("{b} wanted a {kind} .", "{a} found a {thing} ."),
         ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
-    ),
-    "recall": (
         ("the {kind} {did} .", "{a} looked at the {kind} ."),
         ("{a} likes the {kind} .", "it is a {big} {kind} ."),
         ("{a} lost the {kind} .", "{b} found the {kind} near the {place} ."),
@@ -229,14 +228,19 @@ def tell_document(rng: Random) -> list[str]:
     short = {**cast, **_pronouns_for_names(cast)}
     enough = rng.randint(*ENOUGH_SENTENCES)
     sentences = fill(rng.choice(OPENINGS), cast)
-    told: set[str] = set()
+
+    themes: list[str] = []
+    while len(themes) < NUM_THEMES:
+        (theme,) = rng.choices(_THEMES, _THEME_WEIGHTS)
+        if theme not in themes:
+            themes.append(theme)
+    untold = [rng.sample(EPISODES[theme], len(EPISODES[theme])) for theme in themes]
+
+    turn = 0
     while len(sentences) < enough:
-        (name,) = rng.choices(_EPISODE_NAMES, _EPISODE_WEIGHTS)
-        if name in told:
-            continue
-        speaks_short = bool(told) and rng.random() < PRONOUN_SHARE
-        sentences += fill(rng.choice(EPISODES[name]), short if speaks_short else cast)
-        told.add(name)
+        speaks_short = turn > 0 and rng.random() < PRONOUN_SHARE
+        sentences += fill(untold[turn % NUM_THEMES].pop(), short if speaks_short else cast)
+        turn += 1
     return sentences
 
 
@@ -265,8 +269,8 @@ ANALOGY_PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 _KIND_NAMES = tuple(KINDS)
-_EPISODE_NAMES = tuple(EPISODE_SHARES)
-_EPISODE_WEIGHTS = tuple(EPISODE_SHARES.values())
+_THEMES = tuple(THEME_SHARES)
+_THEME_WEIGHTS = tuple(THEME_SHARES.values())
 
 
 def _draw_people(rng: Random, words: slice) -> dict[str, str]:

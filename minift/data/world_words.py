@@ -29,30 +29,26 @@ def plural(noun: str) -> str:
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
 # Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
-WOMEN = tuple("mara ada ida nell ruth vera tess lena cora dora hilda faye june rosa wilma gwen".split())
-MEN = tuple("tom otto finn karl hugo ned boris leo jasper abel emil rolf saul theo victor walt".split())
+WOMEN = tuple("mara ada nell ruth vera tess lena hilda june rosa".split())
+MEN = tuple("tom otto finn karl hugo boris leo rolf saul walt".split())
 
 # she, her (object), her (owner), herself
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
 
-PLACES = tuple(
-    "garden park market mill harbor forest meadow kitchen library school valley village".split()
-)
+PLACES = tuple("garden park market mill harbor forest kitchen school".split())
 
 # kind -> its things
 KINDS: dict[str, tuple[str, ...]] = {
     row[0]: row[1:]
     for row in rows("""
-        bird       sparrow robin heron crow finch dove lark wren
-        fish       trout carp pike tench perch minnow herring bream
-        bug        beetle wasp moth cricket gnat hornet locust flea
-        fruit      pear plum cherry fig peach melon lemon quince
-        flower     rose tulip daisy lily poppy violet pansy crocus
-        tool       hammer chisel rake spade wrench drill sickle plough
-        tree       birch pine willow larch maple beech cedar poplar
-        garment    coat shirt scarf glove jacket cloak vest sock
-        boat       canoe raft ferry barge kayak yacht dinghy schooner
-        vegetable  turnip carrot leek radish bean pumpkin cabbage beet
+        bird       sparrow robin heron crow finch dove
+        fish       trout carp pike tench perch minnow
+        bug        beetle wasp moth cricket gnat hornet
+        fruit      pear plum cherry fig peach melon
+        flower     rose tulip daisy lily poppy violet
+        tool       hammer chisel rake spade wrench drill
+        tree       birch pine willow larch maple beech
+        boat       canoe raft ferry barge kayak yacht
     """)
 }
 # kind -> what one of it does, what many do, what one did
@@ -66,9 +62,7 @@ KIND_VERBS: dict[str, tuple[str, ...]] = {
         flower     blooms   bloom   bloomed
         tool       rusts    rust    rusted
         tree       rustles  rustle  rustled
-        garment    fits     fit     fitted
         boat       floats   float   floated
-        vegetable  sprouts  sprout  sprouted
     """)
 }
 
@@ -83,16 +77,12 @@ ANIMALS = rows("""
     duck   duckling  quacks   pond    crumbs
     goose  gosling   honks    lake    corn
     frog   tadpole   croaks   swamp   algae
-    swan   cygnet    hisses   river   weeds
-    hen    chick     clucks   coop    seeds
-    pig    piglet    grunts   sty     acorns
 """)
 
 # a man, a woman, where either is found, what either has
 ROLES = rows("""
     king         queen         palace   crown
     prince       princess      castle   ring
-    uncle        aunt          porch    banjo
     father       mother        nursery  cradle
     brother      sister        attic    kite
     grandfather  grandmother   cottage  shawl
@@ -100,8 +90,6 @@ ROLES = rows("""
     waiter       waitress      inn      tray
     wizard       witch         hut      wand
     monk         nun           abbey    candle
-    lord         lady          manor    sword
-    heir         heiress       bank     fortune
 """)
 
 # country, its capital, what is made there, what the land is like
@@ -114,8 +102,6 @@ COUNTRIES = rows("""
     quorra   stonebay   salt     reef
     zelmar   fairholm   tea      terrace
     pellan   windell    paper    canal
-    druva    ashby      coal     canyon
-    mirland  coldwell   amber    dune
 """)
 
 # what one does, what many do, what one did, to what
@@ -129,9 +115,6 @@ DEEDS = rows("""
     rides   ride   rode    pony
     sews    sew    sewed   dress
     digs    dig    dug     ditch
-    throws  throw  threw   ball
-    sweeps  sweep  swept   floor
-    paints  paint  painted fence
 """)
 
 # what one creature does, what many do, what one did
@@ -144,10 +127,8 @@ MOVES = rows("""
     jumps    jump    jumped
     wanders  wander  wandered
     eats     eat     ate
-    plays    play    played
     hunts    hunt    hunted
     drifts   drift   drifted
-    stops    stop    stopped
 """)
 CRITTERS = (*(row[0] for row in ANIMALS), *KINDS["bird"], *KINDS["bug"])
 
@@ -155,12 +136,11 @@ CRITTERS = (*(row[0] for row in ANIMALS), *KINDS["bird"], *KINDS["bug"])
 TRADES = rows("""
     gave    got
     sold    bought
-    lent    borrowed
     handed  received
 """)
 # done by one person to another; the same word stands in the active and in the passive
 ACTIONS = tuple(
-    "helped followed thanked greeted pushed praised teased chased carried warned kissed tickled".split()
+    "helped followed thanked greeted pushed teased chased carried".split()
 )
 # two verbs that say the same
 SAME_VERBS = rows("""
@@ -170,8 +150,6 @@ SAME_VERBS = rows("""
     grabbed  seized
     ruined   spoiled
     cleaned  washed
-    picked   chose
-    raised   lifted
 """)
 # two adjectives that say the same
 SAME_ADJECTIVES = rows("""
@@ -180,29 +158,25 @@ SAME_ADJECTIVES = rows("""
     old     ancient
     quick   fast
     wet     damp
-    costly  expensive
     odd     strange
-    shiny   bright
 """)
 
 # what opinions are about, and the two sides an opinion can take
-SUBJECTS = tuple("soup story stew concert dance film speech party poem pie show cake".split())
+SUBJECTS = tuple("soup story concert dance speech party poem cake".split())
 PRAISE = tuple(
-    """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous brilliant
-    graceful fantastic glorious pleasing magnificent fabulous terrific amazing exquisite admirable
-    stunning enchanting divine""".split()
+    """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous
+    brilliant graceful fantastic glorious magnificent terrific amazing exquisite stunning divine""".split()
 )
 BLAME = tuple(
-    """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly boring
-    clumsy miserable lousy vile tedious disgusting appalling wretched dreary hopeless
-    ugly annoying foul""".split()
+    """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly
+    boring clumsy miserable lousy vile tedious disgusting wretched dreary foul""".split()
 )
 # side -> the verdict, the adjectives, the moods, what follows
 OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     True: {
         "verdict": ("good",),
         "adjective": PRAISE,
-        "mood": tuple("happy glad cheerful delighted pleased content".split()),
+        "mood": tuple("happy glad cheerful pleased".split()),
         "reaction": (
             "smiled",
             "clapped",
@@ -215,7 +189,7 @@ OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     False: {
         "verdict": ("bad",),
         "adjective": BLAME,
-        "mood": tuple("sad angry gloomy upset cross bitter".split()),
+        "mood": tuple("sad angry gloomy upset".split()),
         "reaction": (
             "frowned",
             "yawned",

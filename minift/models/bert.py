@@ -91,6 +91,7 @@ class Bert(Model):
     Heads: "pretrain" (MLM + NSP), "mlm", "classify", "tag", "span", None (the trunk's flow).
     """
 
+    family = "bert"
     input_names = ("input_ids", "attention_mask", "token_type_ids")
 
     def __init__(
@@ -100,12 +101,9 @@ class Bert(Model):
         for index in range(config.num_layers):
             stages[f"block{index}"] = BertBlock(config)
         stages["pooler"] = BertPooler(config)
-        super().__init__(config, Staged(stages))
-        self.trunk.reset_parameters()
-        self.reset_head(head, num_classes)
+        super().__init__(config, Staged(stages), head, num_classes)
 
-    def reset_head(self, head: str | None, num_classes: int | None = None) -> None:
-        """Put a fresh head on; the trunk stays as it is."""
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
         config, tokens = self.config, self.trunk.stages["embedding"].tokens
         makers = {
             "pretrain": lambda: PretrainHead(config, tokens.weight),
@@ -114,8 +112,7 @@ class Bert(Model):
             "tag": lambda: TagHead(config, num_classes),
             "span": lambda: SpanHead(config),
         }
-        self.head = head_of(makers, head, num_classes)
-        self.head_name = head
+        return head_of(makers, name, num_classes)
 
     def prepare(  # type: ignore[override]
         self,

@@ -96,6 +96,7 @@ class Decoded(NamedTuple):
 class GPT(Model):
     """`GPT(config, head=..., num_classes=...)`. Heads: "lm" (tied), "classify", None (the flow)."""
 
+    family = "gpt"
     input_names = ("input_ids", "attention_mask")
 
     def __init__(
@@ -105,19 +106,15 @@ class GPT(Model):
         for index in range(config.num_layers):
             is_top = index == config.num_layers - 1
             stages[f"block{index}"] = GPTBlock(config, has_final_norm=is_top)
-        super().__init__(config, Staged(stages))
-        self.trunk.reset_parameters()
-        self.reset_head(head, num_classes)
+        super().__init__(config, Staged(stages), head, num_classes)
 
-    def reset_head(self, head: str | None, num_classes: int | None = None) -> None:
-        """Put a fresh head on; the trunk stays as it is."""
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
         tokens = self.trunk.stages["embedding"].tokens
         makers = {
             "lm": lambda: LanguageModelHead(self.config, tokens.weight),
             "classify": lambda: ClassifyHead(self.config, num_classes),
         }
-        self.head = head_of(makers, head, num_classes)
-        self.head_name = head
+        return head_of(makers, name, num_classes)
 
     def prepare(  # type: ignore[override]
         self,

@@ -142,16 +142,14 @@ class LanguageModelHead(nn.Module):
 
 
 def head_of(
-    makers: Mapping[str, Callable[[], nn.Module]], head: str | None, num_classes: int | None
+    makers: Mapping[str, Callable[[], nn.Module]], name: str, num_classes: int | None
 ) -> nn.Module:
-    """Make the head of that name; None is no head at all (the model returns the trunk's flow)."""
-    if head is None:
-        return nn.Identity()
-    if head not in makers:
-        raise ValueError(f"head must be one of {sorted(makers)} or None, got {head!r}")
-    if num_classes is not None and head not in ("classify", "tag", "segment"):
-        raise ValueError(f"num_classes must be None for head {head!r}, got {num_classes}")
-    return makers[head]()
+    """Make the head of that name."""
+    if name not in makers:
+        raise ValueError(f"head must be one of {sorted(makers)} or None, got {name!r}")
+    if num_classes is not None and name not in ("classify", "tag"):
+        raise ValueError(f"num_classes must be None for head {name!r}, got {num_classes}")
+    return makers[name]()
 
 
 def checked_classes(num_classes: int | None) -> int:

@@ -110,6 +110,7 @@ class EncodedDecoded(NamedTuple):
 class T5(Model):
     """`T5(config, head=..., num_classes=...)`. Heads: "lm", "classify", None (the flow)."""
 
+    family = "t5"
     input_names = ("input_ids", "attention_mask", "decoder_input_ids")
 
     def __init__(
@@ -125,12 +126,9 @@ class T5(Model):
             stages[f"decoder{index}"] = T5DecoderBlock(
                 config, is_lowest=index == 0, is_top=index == num_decoder_layers - 1
             )
-        super().__init__(config, Staged(stages))
-        self.trunk.reset_parameters()
-        self.reset_head(head, num_classes)
+        super().__init__(config, Staged(stages), head, num_classes)
 
-    def reset_head(self, head: str | None, num_classes: int | None = None) -> None:
-        """Put a fresh head on; the trunk stays as it is."""
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
         config, tokens = self.config, self.trunk.stages["embedding"].tokens
         makers = {
             "lm": lambda: LanguageModelHead(
@@ -140,8 +138,7 @@ class T5(Model):
             ),
             "classify": lambda: ClassifyHead(config, num_classes),
         }
-        self.head = head_of(makers, head, num_classes)
-        self.head_name = head
+        return head_of(makers, name, num_classes)
 
     def prepare(  # type: ignore[override]
         self,

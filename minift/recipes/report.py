@@ -589,8 +589,8 @@ figcaption { margin-top: 0.75rem; max-width: 42rem; color: var(--quiet);
   font-size: 0.875rem; line-height: 1.5; }
 
 .scroll { overflow-x: auto; }
-table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 0.9375rem; line-height: 1.4;
-  font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; width: 100%;
+  font-size: 0.9375rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--rule); font-weight: 400; }
 th:last-child, td:last-child { padding-right: 0; }

@@ -253,7 +253,11 @@ def _score(
     model: nn.Module, batch: Batch, loss_fn: LossFn, precision: str, device: torch.device
 ) -> tuple[Tensor, Figures]:
     """Loss with its graph and figures without: kept for later, they would keep a graph alive."""
-    batch = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+    batch = {
+        # What is no tensor is a flow out of a cached trunk, which comes from the right device.
+        name: values.to(device, non_blocking=True) if isinstance(values, Tensor) else values
+        for name, values in batch.items()
+    }
     with autocast(precision, device):
         loss, figures = loss_fn(model, batch)
     return loss, {

@@ -1,0 +1,182 @@
+"""Checkpoints: a folder with the configuration, the weights, the tokenizer and where they come from.
+
+    config.json      family, configuration, head, classes, lineage (recipe, seed, data, parent)
+    model.pt         weights by name; read with weights_only, so that no code can hide in it
+    tokenizer.json   and vocabulary files, where the model reads text
+
+A model's weights mean something only together with the tokenizer they were trained with: another
+one's ids would fit into the embedding and say something else. So the folder keeps the tokenizer's
+fingerprint, and a model refuses a tokenizer that is not its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from minift.models.registry import CONFIGS, build_model, known_fields
+from minift.stages import Model
+from minift.tokenizers import Tokenizer
+from minift.tokenizers import load_tokenizer as _load_tokenizer
+from minift.training.files import load_tensors, save_tensors, write_text
+
+FORMAT = "minift 1"
+
+
+def save(
+    model: Model,
+    folder: str | Path,
+    tokenizer: Tokenizer | None = None,
+    layout: str = "minift",
+    *,
+    classes: list[str] | None = None,
+    lineage: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint folder; every file appears whole or not at all.
+
+    Parameters
+    ----------
+    tokenizer : the one the model was trained with; it is written beside the weights.
+    layout : "minift".
+    classes : the names of the head's classes, in the order of the logits.
+    lineage : how the weights came about: recipe, seed, data, parent (plain JSON values).
+
+    Raises
+    ------
+    ValueError : the tokenizer is not the model's own, or the layout is unknown.
+    """
+    if layout != "minift":
+        raise ValueError(f"layout must be 'minift', got {layout!r}")
+    if tokenizer is not None:
+        require_tokenizer(model, tokenizer)
+        model.tokenizer_id = tokenizer.fingerprint
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    save_tensors(folder / "model.pt", weights)
+    description = {
+        "format": FORMAT,
+        "family": model.family,
+        "config": asdict(model.config),
+        "head": model.head_name,
+        "num_classes": model.num_classes,
+        "classes": classes,
+        "tokenizer": model.tokenizer_id,
+        # Last to be written, and with a hash: a save that broke off over an older checkpoint
+        # leaves weights that do not belong to this file, and `load` will see it.
+        "weights": _digest(folder / "model.pt"),
+        "lineage": dict(lineage or {}),
+    }
+    write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
+
+
+def load(source: str | Path, *, head: str | None = None, num_classes: int | None = None) -> Model:
+    """Load a model from a checkpoint folder, in eval mode.
+
+    Parameters
+    ----------
+    head : another head than the saved one, put on fresh; None keeps what was saved. A head of the
+        same name and number of classes keeps its weights.
+
+    Raises
+    ------
+    ValueError naming the file and what is wrong with it; nothing is half loaded.
+    """
+    folder = Path(source)
+    description = read_description(folder)
+    path = folder / "config.json"
+    family = description["family"]
+    if family not in CONFIGS:
+        raise ValueError(f"{path}: family must be one of {list(CONFIGS)}, got {family!r}")
+    try:
+        config = CONFIGS[family](**known_fields(family, description["config"]))
+        model = build_model(family, config, description["head"], description["num_classes"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if _digest(folder / "model.pt") != description["weights"]:
+        raise ValueError(f"{folder / 'model.pt'} is damaged or does not belong to {path}")
+    weights = load_tensors(folder / "model.pt")
+    _require_fit(weights, dict(model.state_dict()), folder / "model.pt")
+    model.load_state_dict(weights)
+    model.tokenizer_id = description["tokenizer"]
+    is_new = head is not None and (
+        head != model.head_name or num_classes not in (None, model.num_classes)
+    )
+    if is_new:
+        model.reset_head(head, num_classes)
+    return model.eval()
+
+
+def load_tokenizer(source: str | Path) -> Tokenizer:
+    """Load the tokenizer of a checkpoint folder; ValueError if it is not the one of its model."""
+    tokenizer = _load_tokenizer(source)
+    if (Path(source) / "config.json").exists():
+        own = read_description(source)["tokenizer"]
+        _require_same(own, tokenizer, f"{source}")
+    return tokenizer
+
+
+def require_tokenizer(model: Model, tokenizer: Tokenizer) -> None:
+    """ValueError unless `tokenizer` is the model's own (or the model does not know its own yet)."""
+    _require_same(model.tokenizer_id, tokenizer, f"this {model.family} model")
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"tokenizer has {tokenizer.vocab_size} tokens, more than the model's vocab_size "
+            f"{model.config.vocab_size}"
+        )
+
+
+def read_description(folder: str | Path) -> dict[str, Any]:
+    """Return what config.json of a checkpoint folder says, with all the keys that `save` writes."""
+    path = Path(folder) / "config.json"
+    if not path.exists():
+        raise ValueError(f"{folder} is no checkpoint folder: it has no config.json")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be JSON: {error}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ValueError(f'{path}: "format" must be {FORMAT!r}; this checkpoint is of another kind')
+    missing = {"family", "config", "head", "num_classes", "tokenizer", "weights"} - set(description)
+    if missing:
+        raise ValueError(f"{path} lacks {sorted(missing)}")
+    return description
+
+
+def _require_same(own: str | None, tokenizer: Tokenizer, owner: str) -> None:
+    if own is not None and own != tokenizer.fingerprint:
+        raise ValueError(
+            f"tokenizer {tokenizer.fingerprint} ({tokenizer.kind}, {tokenizer.vocab_size} tokens) is "
+            f"not the one {owner} was trained with ({own}); its ids would mean other words"
+        )
+
+
+def _require_fit(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    for name in expected:
+        if name not in weights:
+            raise ValueError(f"{path} lacks {name!r}, which the configuration asks for")
+        if weights[name].shape != expected[name].shape:
+            raise ValueError(
+                f"{path}: {name!r} must be {tuple(expected[name].shape)} by the configuration, "
+                f"got {tuple(weights[name].shape)}"
+            )
+    for name in weights:
+        if name not in expected:
+            raise ValueError(f"{path} has {name!r}, which the configuration does not ask for")
+
+
+def _digest(path: Path) -> str:
+    if not path.exists():
+        raise ValueError(f"{path} is missing")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
+            hashlib, "file_digest"
+        ) else hashlib.sha256(file.read()).hexdigest()

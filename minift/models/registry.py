@@ -1,0 +1,94 @@
+"""Models by name: one table from names to families and sizes."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields, replace
+from typing import Any
+
+from minift.models import bert, gpt, resnet, t5, word2vec
+from minift.stages import Model
+
+FAMILIES: dict[str, type[Model]] = {
+    family.family: family
+    for family in (resnet.ResNet, word2vec.Word2Vec, bert.Bert, gpt.GPT, t5.T5)
+}
+CONFIGS: dict[str, type] = {
+    "resnet": resnet.ResNetConfig,
+    "word2vec": word2vec.Word2VecConfig,
+    "bert": bert.BertConfig,
+    "gpt": gpt.GPTConfig,
+    "t5": t5.T5Config,
+}
+PRESETS: dict[str, tuple[str, Any]] = {
+    name: (family, config)
+    for family, module in (
+        ("resnet", resnet),
+        ("word2vec", word2vec),
+        ("bert", bert),
+        ("gpt", gpt),
+        ("t5", t5),
+    )
+    for name, config in module.PRESETS.items()
+}
+
+
+def list_models(pretrained: bool = False) -> list[str]:
+    """Return the names that `create_model` knows; with `pretrained`, those that come with weights."""
+    return [] if pretrained else list(PRESETS)
+
+
+def create_model(
+    name: str,
+    *,
+    pretrained: bool = False,
+    head: str | None = "classify",
+    num_classes: int | None = None,
+    **config: Any,
+) -> Model:
+    """Make a model with fresh weights.
+
+    Parameters
+    ----------
+    name : one of `list_models()`.
+    pretrained : take the weights that come with the package, where there are some.
+    head : the task; which names there are depends on the family. None is the trunk alone.
+    num_classes : for heads that have classes.
+    config : fields of the family's configuration that differ from the named size.
+
+    Raises
+    ------
+    ValueError : an unknown name (the nearest ones are named), field, head or number of classes.
+
+    Examples
+    --------
+    >>> model = create_model("bert-micro", head="classify", num_classes=2, vocab_size=1000)
+    >>> list(model.trunk.stages)
+    ['embedding', 'block0', 'block1', 'block2', 'block3', 'pooler']
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.4)
+        hint = f"the nearest are {', '.join(near)}" if near else f"there are {', '.join(PRESETS)}"
+        raise ValueError(f"model {name!r} is unknown; {hint}")
+    if pretrained:
+        raise ValueError(
+            f"pretrained must be False for {name!r}: no weights come with it; "
+            "pretrain it with train_cv.py or train_nlp.py and load the folder"
+        )
+    family, preset = PRESETS[name]
+    return build_model(family, replace(preset, **known_fields(family, config)), head, num_classes)
+
+
+def build_model(family: str, config: Any, head: str | None, num_classes: int | None) -> Model:
+    """Make a model of a family from its configuration."""
+    model_class: Any = FAMILIES[family]
+    return model_class(config, head=head, num_classes=num_classes)
+
+
+def known_fields(family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` if the family's configuration has all of its fields; ValueError if not."""
+    known = [field.name for field in fields(CONFIGS[family])]
+    for name in config:
+        if name not in known:
+            raise ValueError(f"{family} has no configuration field {name!r}; it has {known}")
+    return config
