@@ -1,16 +1,18 @@
-"""Pictures drawn by formulas: one domain to pretrain on and three to transfer to, near, mid and far.
+"""Pictures drawn by formulas: a domain to pretrain on and three to transfer to, near, mid and far.
 
-A shape is a signed distance function: a formula of (x, y) that is negative inside the shape, positive
-outside, and grows by about one per unit of length, so that its value also says how much of a pixel
-on the edge is covered. Unions are minima, intersections maxima (Hart 1996, "Sphere tracing", section 3).
-A class is therefore one line, masks and boxes are exact, and nothing has to be downloaded.
+A shape is a signed distance function: a formula of (x, y) that is negative inside the shape,
+positive outside, and grows by about one per unit of length, so that its value also says how much of
+a pixel on the edge is covered. Unions are minima, intersections maxima (Hart 1996, "Sphere
+tracing"). A class is therefore a line or two, the mask and the box come with the picture, and
+nothing has to be downloaded.
 
 The domains stand at growing distances from the source, as in the study of how transferable features
 are (Yosinski et al. 2014): the same kind of picture with new shapes; grey cells under a microscope;
 land seen from above.
 
-Shapes: N pictures, H = W = image_size. Colours lie in [0, 1] until the very end. Frames: in the picture
-x goes right and y goes down, both from 0 to 1; in the unit frame a shape fills about the unit circle.
+Shapes: N pictures, H = W = image_size. Colours lie in about [0, 1] until the very end. Frames: in
+the picture x goes right and y goes down, both from 0 to 1; in the unit frame a shape fills about
+the unit circle.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def _box(
 
 
 def _fold(x: Tensor, y: Tensor, sectors: int) -> tuple[Tensor, Tensor]:
-    """Turn every point into the sector around the x axis: what is drawn there appears `sectors` times."""
+    """Turn every point into the sector around the x axis: what is there appears in all sectors."""
     sector = 2 * math.pi / sectors
     radius, angle = torch.hypot(x, y), torch.atan2(y, x)
     angle = (torch.remainder(angle + sector / 2, sector) - sector / 2).abs()
@@ -83,7 +85,8 @@ SOURCE_SHAPES: dict[str, Distance] = {
     "ring": lambda x, y: _disc(x, y, 0.68).abs() - 0.22,
     "crescent": lambda x, y: _all(_disc(x, y, 0.95), -_disc(x, y, 0.8, at=(0.5, 0))),
     "heart": lambda x, y: _any(
-        _disc(x.abs(), y, 0.53, at=(0.375, -0.3)), (x.abs() + (y - 0.08).abs() - 0.75) / math.sqrt(2)
+        _disc(x.abs(), y, 0.53, at=(0.375, -0.3)),
+        (x.abs() + (y - 0.08).abs() - 0.75) / math.sqrt(2),
     ),
     "arrow": lambda x, y: _any(
         _box(x, y, 0.2, 0.6, at=(0, 0.35)), _all(_slope(x, y + 1, 40), y + 0.1)
@@ -203,7 +206,7 @@ def _by_class(shapes: Mapping[str, Distance], labels: Tensor, x: Tensor, y: Tens
 
 
 def _texture(count: int, image_size: int, generator: Generator) -> Tensor:
-    """What to add to a plain colour, (N, 3, H, W): nothing, stripes, checks or clouds, by chance."""
+    """What to add to a plain colour, (N, 3, H, W): nothing, stripes, checks or clouds."""
     x, y = _turned(*_pixels(image_size), _uniform(count, 0, math.pi, generator))
     frequency = _uniform(count, 2, 6, generator) * 2 * math.pi
     stripes = torch.sin(x * frequency + _uniform(count, 0, 2 * math.pi, generator))
@@ -229,10 +232,10 @@ def _draw_cells(labels: Tensor, image_size: int, generator: Generator) -> Drawin
     present = 2 + torch.randint(3, (count,), generator=generator)
     for cell in range(4):
         radius = _uniform(count, 0.16, 0.22, generator)
-        row, column = (quarters[:, cell] // 2).view(-1, 1, 1), (quarters[:, cell] % 2).view(-1, 1, 1)
+        quarter = quarters[:, cell].view(-1, 1, 1)
         x, y = _pixels(image_size)
-        x = x - 0.27 - 0.46 * column + _uniform(count, -0.05, 0.05, generator)
-        y = y - 0.27 - 0.46 * row + _uniform(count, -0.05, 0.05, generator)
+        x = x - 0.27 - 0.46 * (quarter % 2) + _uniform(count, -0.05, 0.05, generator)
+        y = y - 0.27 - 0.46 * (quarter // 2) + _uniform(count, -0.05, 0.05, generator)
         x, y = _turned(x / radius, y / radius, _uniform(count, 0, 2 * math.pi, generator))
         distance = _by_class(CELL_SHAPES, labels, x, y) * radius
         exists = (cell < present).view(-1, 1, 1)
@@ -264,7 +267,7 @@ def _water(count: int, image_size: int, generator: Generator) -> Tensor:
 
 
 def _lattice(count: int, image_size: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """x and y around the nearest point of a turned grid, and the grid's spacing, in the picture's frame."""
+    """x and y around the nearest point of a turned grid, and the grid's spacing."""
     spacing = _uniform(count, 0.2, 0.28, generator)
     x, y = _turned(*_pixels(image_size), _uniform(count, 0, math.pi, generator))
     x, y = (z + _uniform(count, 0, 1, generator) for z in (x, y))
@@ -313,7 +316,8 @@ def _road(count: int, image_size: int, generator: Generator) -> Drawing:
 
 
 def _forest(count: int, image_size: int, generator: Generator) -> Drawing:
-    crowns = _clouds(count, 14, image_size, generator) + 0.5 * _clouds(count, 6, image_size, generator)
+    crowns = _clouds(count, 14, image_size, generator)
+    crowns = crowns + 0.5 * _clouds(count, 6, image_size, generator)
     shade = 0.14 * crowns.unsqueeze(1)
     return _tint((0.16, 0.31, 0.15), count, generator) + shade, (crowns > -0.3).float()
 
@@ -414,7 +418,8 @@ def shapes(name: str, num_examples: int, *, seed: int, image_size: int = 32) -> 
     if image_size < 8:
         raise ValueError(f"image_size must be at least 8 pixels, got {image_size}")
     classes, draw = _DOMAINS[name]
-    generator = torch.Generator().manual_seed(seed)
+    # A stream of its own for each domain, or near and source would share colours and positions.
+    generator = Generator().manual_seed(len(_DOMAINS) * seed + SHAPES_DOMAINS.index(name))
     order = torch.randperm(num_examples, generator=generator)
     labels = (torch.arange(num_examples) % len(classes))[order]
     images = torch.empty(num_examples, 3, image_size, image_size, dtype=torch.uint8)
@@ -428,7 +433,10 @@ def shapes(name: str, num_examples: int, *, seed: int, image_size: int = 32) -> 
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
-    """The smallest box around what is not 0 in each of the masks (N, H, W); a box is x0, y0, x1, y1 in [0, 1]."""
+    """Return (N, 4), the smallest box around what is not 0 in each of the masks (N, H, W).
+
+    A box is x0, y0, x1, y1 as fractions of the picture. Every mask must have something in it.
+    """
     sides = []
     for covered in ((masks != 0).any(1), (masks != 0).any(2)):  # columns (N, W), then rows (N, H)
         size = covered.shape[1]

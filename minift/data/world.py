@@ -1,16 +1,17 @@
-"""A small invented world, told by a grammar: the corpus on which the language models are pretrained.
+"""A small invented world, told by a grammar: the corpus that language models are pretrained on.
 
-Pretraining pays when the unlabelled text already says what a task will ask. Here the text is ours, so
-we can see to it. A document is a thread: two people, a place and a thing are drawn once (the cast), an
-opening brings them on, and then episodes follow, each a few sentences filled from the same cast. So
-sentences of one document share names and things, later ones lean on earlier ones ("the bird", "she"),
-and the second half continues the first: that is what next-sentence prediction learns.
+Pretraining pays when the unlabelled text already says what a task will ask. Here the text is ours,
+so we can see to it. A document is a thread: two people, a place and a thing are drawn once (the
+cast), an opening brings them on, and then episodes of two themes follow in turn, each a few
+sentences filled from the same cast. So the sentences of a document share names and things, later
+ones lean on earlier ones ("the bird", "she"), and the second half continues the first: that is
+what next-sentence prediction learns.
 
-Each sort of episode plants the knowledge of one task: `kind` says what kind a thing is (entailment),
-`opinion` keeps to one side and tells what follows from it (sentiment), `restate` says things twice
-(equivalence), `number` uses every noun and verb in both numbers (acceptability), `ask` asks and answers
-(span). `family`, `role`, `travel` and `deed` plant the analogies: the two members of a pair share a topic,
-and each shares its role with all others on its side.
+Each theme plants what one task needs. `kind` says what kind a thing is (entailment), `opinion`
+keeps to one side and tells what follows from it (sentiment), `restate` says things twice
+(equivalence), `number` has its nouns and verbs in both numbers (acceptability), `ask` asks and
+answers (span). `family`, `role`, `travel` and `deed` plant the analogies: the two words of a pair
+share a topic, and each shares its role with all the others on its side.
 """
 
 from __future__ import annotations
@@ -47,114 +48,114 @@ THEME_SHARES = {
     "restate": 5,
     "number": 5,
     "ask": 4,
-    "family": 2.5,
-    "role": 2.5,
-    "travel": 2.5,
-    "deed": 2.5,
+    "family": 4,
+    "role": 3.5,
+    "travel": 3,
+    "deed": 4.5,
 }
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
 # ... how often an episode after the first says "she" and "he" instead of the names ...
-PRONOUN_SHARE = 0.25
-# ... and between which lengths (in sentences) a document stops taking on episodes of up to 3 sentences.
+PRONOUN_SHARE = 0.1
+# ... and at how many sentences it ends: at the first episode (of up to 3) that reaches a number
+# drawn between these two.
 ENOUGH_SENTENCES = (5, 7)
 
 # How a document begins. {a} and {b} are the two people, {a_obj} is "mara" or "her".
 OPENINGS = (
     ("{a} met {b_obj} in the {place} .", "{a} had a {thing} ."),
-    ("{a} and {b} went to the {place} .", "there was a {thing} ."),
+    ("{a} and {b} went to the {place} .", "{b} took a {thing} along ."),
     ("{a} was in the {place} with {b_obj} .", "{b} had a {thing} ."),
     ("{a} took a {thing} to the {place} .", "{b} was there too ."),
     ("{b} saw {a_obj} in the {place} .", "{a} found a {thing} ."),
 )
 
+# theme -> its episodes. Nearly every sentence names someone or the thing it goes on about.
 EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kind": (
         ("{a} has a {thing} .", "a {thing} is a {kind} .", "so {a} has a {kind} ."),
         ("{a} saw a {thing} .", "so {a} saw a {kind} ."),
-        ("there is a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
+        ("{a} found a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
         ("is a {thing} a {kind} ?", "yes , a {thing} is a {kind} ."),
         ("is a {thing} a {other_kind} ?", "no , a {thing} is a {kind} ."),
-        ("{a} has a {thing} and a {same} .", "both are {kinds} ."),
-        ("{things} and {sames} are {kinds} .", "{kinds} {do} ."),
-        ("{a} likes {kinds} .", "so {a} likes the {thing} ."),
-        ("{b} wanted a {kind} .", "{a} found a {thing} ."),
+        ("{a} has a {thing} and a {same} .", "{a} has two {kinds} ."),
+        ("{things} and {sames} are {kinds} .", "{a} likes {kinds} ."),
+        ("{b} wanted a {kind} .", "{a} found {b_obj} a {thing} ."),
         ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
         ("the {kind} {did} .", "{a} looked at the {kind} ."),
-        ("{a} likes the {kind} .", "it is a {big} {kind} ."),
-        ("{a} lost the {kind} .", "{b} found the {kind} near the {place} ."),
-        ("the {thing} {does} in the {place} .", "this {kind} always {does} ."),
-        ("{a} dreamed of the {kind} .",),
+        ("{a} likes the {kind} .", "the {thing} is a {big} {kind} ."),
+        ("{a} lost the {kind} .", "{b} found the {kind} in the {place} ."),
+        ("the {thing} {does} near {a_obj} .", "{b} likes this {kind} ."),
     ),
     "opinion": (
-        ("the {subject} was {adj} .", "{a} {reaction} ."),
-        ("{a} found the {subject} {adj} and {adj2} .", "{b} {reaction} too ."),
-        ("what a {adj} {subject} !", "it was {adj2} and {adj3} ."),
-        ("the {subject} in the {place} was {adj} and {adj2} .", "{a} was {mood} ."),
+        ("the {subject} was {adj} and {adj2} .", "{a} {reaction} ."),
+        ("{a} found the {subject} {adj} .", "{b} found it {adj2} and {reaction} too ."),
+        ("what a {adj} {subject} !", "{a} found it {adj2} and {adj3} ."),
+        ("the {subject} in the {place} was {adj} .", "{a} was {mood} ."),
         ("{a} called the {subject} {adj} .", "{b} called it {adj2} .", "it was {verdict} ."),
-        ("{a} was {mood} and {b} {reaction} .", "it was a {adj} {subject} ."),
+        ("{a} was {mood} and {b} {reaction} .", "it was a {adj} and {adj2} {subject} ."),
     ),
     "restate": (
         ("{a} {gave} {b_obj} a {thing} .", "that is , {b} {got} a {thing} from {a_obj} ."),
-        ("{b} {got} the {thing} from {a_obj} .", "that is , {a} {gave} {b_obj} the {thing} ."),
+        ("{b} {got} a {thing} from {a_obj} .", "that is , {a} {gave} {b_obj} a {thing} ."),
         ("{a} {acted} {b_obj} .", "that is , {b} was {acted} by {a_obj} ."),
-        ("{b} was {acted} by {a_obj} .", "in other words , {a} {acted} {b_obj} ."),
-        ("{a} {mended} the {thing} .", "in other words , {a} {repaired} the {thing} ."),
-        ("{a} {repaired} the {thing} .", "in other words , {a} {mended} the {thing} ."),
-        ("the {thing} was {big} .", "in other words , it was {large} ."),
-        ("{a} has a {large} {thing} .", "that is , {a_his} {thing} is {big} ."),
+        ("{b} was {acted} by {a_obj} .", "that is , {a} {acted} {b_obj} ."),
+        ("{a} {mended} the {thing} .", "that is , {a} {repaired} the {thing} ."),
+        ("{a} {repaired} the {thing} .", "that is , {a} {mended} the {thing} ."),
+        ("the {thing} was {big} .", "that is , the {thing} was {large} ."),
+        ("{a} has a {large} {thing} .", "that is , {a} has a {big} {thing} ."),
     ),
     "number": (
-        ("a {critter} {moves} in the {place} .", "the {critter} {moves2} too ."),
-        ("two {critters} {move} in the {place} .", "the {critters} {move2} too ."),
+        ("a {critter} {moves} in the {place} .", "the {critter} {moves2} near {a_obj} ."),
+        ("two {critters} {move} in the {place} .", "the {critters} {move2} near {a_obj} ."),
         ("this {critter} {moves} and {moves2} .", "it {moves3} near {a_obj} ."),
         ("these {critters} {move} and {move2} .", "they {move3} near {a_obj} ."),
-        ("{a} saw a {big} {critter} .", "the {critter} {moves} ."),
-        ("{a} saw many {big} {critters} .", "the {critters} {move} ."),
+        ("{a} saw a {big} {critter} .", "the {critter} {moves} near {b_obj} ."),
+        ("{a} saw many {big} {critters} .", "the {critters} {move} near {b_obj} ."),
         ("{a} washed {a_self} .", "then {a} lost {a_his} {critter} ."),
         ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
     ),
     "ask": (
         ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} ?", "{a} ."),
         ("{a} has a {thing} and {b} has a {other} .", "who has the {other} ?", "{b} ."),
-        ("{a} is in the {place} and {b} is in the {place2} .", "where is {a} ?", "in the {place} ."),
-        ("{a} is in the {place} and {b} is in the {place2} .", "where is {b} ?", "in the {place2} ."),
+        ("{a} is in the {place} and {b} in the {place2} .", "where is {a} ?", "in the {place} ."),
+        ("{a} is in the {place} and {b} in the {place2} .", "where is {b} ?", "in the {place2} ."),
         ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "a {thing} ."),
         ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "a {other} ."),
         ("{a} {acted} {b_obj} .", "who was {acted} ?", "{b} ."),
         ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} ."),
     ),
     "family": (
-        ("the old {animal} {sounds} in the {home} .", "it is strong and guards the {food} ."),
-        ("the newborn {young} {sounds} in the {home} .", "it is tiny and sniffs the {food} ."),
+        ("the old {animal} {sounds} in the {home} .", "it guards the {food} for {a_obj} ."),
+        ("the newborn {young} {sounds} in the {home} .", "it begs {a_obj} for {food} ."),
         ("a strong {animal} guards the {home} .", "the {animal} brings the {food} for {a_obj} ."),
-        ("a tiny {young} naps in the {home} .", "the {young} begs for {food} from {a_obj} ."),
+        ("a tiny {young} naps in the {home} .", "the {young} begs {a_obj} for {food} ."),
         ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} ."),
         ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} ."),
-        ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} ."),
+        ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} of {a_obj} ."),
     ),
     "role": (
-        ("the {man} has a {token} in his {seat} .", "he showed it to {a_obj} ."),
-        ("the {woman} has a {token} in her {seat} .", "she showed it to {a_obj} ."),
+        ("the {man} has a {token} in his {seat} .", "the {man} showed it to {a_obj} ."),
+        ("the {woman} has a {token} in her {seat} .", "the {woman} showed it to {a_obj} ."),
         ("at the {seat} {a} met a man , the {man} .", "he held his {token} himself ."),
         ("at the {seat} {a} met a woman , the {woman} .", "she held her {token} herself ."),
         ("{a} saw the {man} with his {token} .", "the {man} himself came to the {seat} ."),
         ("{a} saw the {woman} with her {token} .", "the {woman} herself came to the {seat} ."),
     ),
     "travel": (
-        ("{a} crossed the land of {country} with {a_his} {goods} .", "{country} is a country ."),
-        ("{a} reached the city of {capital} with {a_his} {goods} .", "{capital} is a city ."),
-        ("the land of {country} has a {land} .", "the farmers of {country} make {goods} ."),
-        ("the city of {capital} has a {land} .", "the streets of {capital} are full of {goods} ."),
-        ("{a} is from {country} , a country of {goods} .", "there is a {land} in the land ."),
-        ("{a} lives in {capital} , a city of {goods} .", "there is a {land} by the city ."),
+        ("{a} crossed the land of {country} with {goods} .", "{country} is a country ."),
+        ("{a} reached the city of {capital} with {goods} .", "{capital} is a city ."),
+        ("the land of {country} has a {land} .", "the farmers of {country} sell {a_obj} {goods} ."),
+        ("the city of {capital} has a {land} .", "the streets of {capital} smell of {goods} ."),
+        ("{a} is from {country} , a country of {goods} .", "{a} saw a {land} in the land ."),
+        ("{a} lives in {capital} , a city of {goods} .", "{a} saw a {land} by the city ."),
     ),
     "deed": (
         ("every day {a} {sings} a {hymn} .", "today {a} {sings} it for {b_obj} ."),
         ("yesterday {a} {sang} a {hymn} .", "last week {a} {sang} it for {b_obj} ."),
-        ("now {a} {sings} the {hymn} .", "{b} watches {a_obj} ."),
-        ("long ago {a} {sang} the {hymn} .", "{b} watched {a_obj} ."),
-        ("they {sing} a {hymn} .", "all people {sing} here ."),
+        ("now {a} {sings} the {hymn} .", "{b} {sings} too ."),
+        ("long ago {a} {sang} the {hymn} .", "{b} {sang} too ."),
+        ("{a} and {b} {sing} a {hymn} .", "all people {sing} here .", "{a} {sings} too ."),
     ),
 }
 
@@ -167,9 +168,10 @@ def draw_cast(
     Parameters
     ----------
     rng : where the randomness comes from.
-    words : the places of each table that may be drawn. Documents draw from all; labelled examples from
-        `slice(0, None, 2)` for training and `slice(1, None, 2)` for the rest, which is how words are held
-        out. Places, kinds, moods and what follows from an opinion are never held out.
+    words : which rows of the tables may be drawn. Documents draw from all; labelled examples from
+        `slice(0, None, 2)` for training and from `slice(1, None, 2)` for the rest, which is how
+        words are held out: people, things, creatures and what they do, actions, synonyms and
+        adjectives of opinion. The rest (places, kinds, ...) is common to all.
     is_good : the side that opinions take; None = either.
     """
     choice = rng.choice
@@ -185,8 +187,8 @@ def draw_cast(
 
     critter = choice(CRITTERS[words])
     cast.update(critter=critter, critters=plural(critter))
-    for number, (moves, move, moved) in zip(("", "2", "3"), rng.sample(MOVES[words], 3)):
-        cast["moves" + number], cast["move" + number], cast["moved" + number] = moves, move, moved
+    for number, (moves, move) in zip(("", "2", "3"), rng.sample(MOVES[words], 3)):
+        cast["moves" + number], cast["move" + number] = moves, move
 
     animal, young, cast["sounds"], cast["home"], cast["food"] = choice(ANIMALS)
     cast.update(animal=animal, animals=plural(animal), young=young, youngs=plural(young))
@@ -209,7 +211,8 @@ def draw_cast(
 def world_documents(num_documents: int, *, seed: int) -> list[list[str]]:
     """Tell `num_documents` documents of 5 to 9 sentences each, the same ones for the same seed.
 
-    Sentences are lower-case, with single spaces between words and punctuation.
+    Sentences are lower-case, with single spaces between words and punctuation. Asked for more, a
+    seed tells the same documents first.
 
     Examples
     --------
@@ -223,7 +226,7 @@ def world_documents(num_documents: int, *, seed: int) -> list[list[str]]:
 
 
 def tell_document(rng: Random) -> list[str]:
-    """Tell one document: draw a cast, open, and add episodes until there are enough sentences."""
+    """Tell one document: draw a cast, open, take up the themes in turn until it is long enough."""
     cast = draw_cast(rng)
     short = {**cast, **_pronouns_for_names(cast)}
     enough = rng.randint(*ENOUGH_SENTENCES)
@@ -250,7 +253,7 @@ def fill(templates: tuple[str, ...], cast: Mapping[str, str]) -> list[str]:
 
 
 def world_analogies() -> list[tuple[str, str, str, str]]:
-    """Return the planted analogies (a, b, c, d): a is to b as c is to d, each pair with each other pair."""
+    """Return the planted analogies (a, b, c, d), "a is to b as c is to d": all pairs of pairs."""
     return [
         (*first, *second)
         for pairs in ANALOGY_PAIRS.values()

@@ -1,13 +1,13 @@
-"""Labelled tasks about the small world, made so that few labels suffice for those who read its documents.
+"""Labelled tasks about the small world: a few labels do for who has read its documents.
 
-A task is a table of sentence templates; the words come from the same cast as the documents' (see
-`world.draw_cast`). Training examples use half of the names, things, verbs and adjectives and the first
-templates; validation and test examples use the other half of the words and all templates. The documents
-use all words alike. So a model that only saw the labelled examples meets unknown words in the test, and
-one that read the documents meets old acquaintances.
+A task is a table of sentence templates; the words come from a cast, as in the documents. Training
+examples use half of the words (see `world.draw_cast`) and the first templates; validation and test
+examples use the other half of the words, and all templates. The documents use all words alike. So
+a model that only saw the labelled examples meets strangers in the test, and one that has read the
+documents meets old acquaintances.
 
-Right and wrong answers come from the same templates and hold the same words equally often, so that
-counting words says nothing about grammar, equivalence or entailment: one has to know how they fit.
+Right and wrong sentences come from the same row and hold the same words equally often, so counting
+words says nothing about grammar, equivalence or entailment: one has to know what fits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TASK_CLASSES: dict[str, tuple[str, ...]] = {
     "entailment": ("not entailed", "entailed"),
 }
 
-# Below, the first group of each pair of groups serves all splits, the second never the training split.
+# Templates in two groups: the first serves all splits, the second is held out of training.
 Groups = tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]
 
 # (acceptable, unacceptable)
@@ -78,15 +78,31 @@ SENTIMENT: Groups = (
 # (a sentence, what says the same, what says something else)
 EQUIVALENCE: Groups = (
     (
-        ("{a} {gave} {b} a {thing} .", "{b} {got} a {thing} from {a} .", "{a} {got} a {thing} from {b} ."),
+        (
+            "{a} {gave} {b} a {thing} .",
+            "{b} {got} a {thing} from {a} .",
+            "{a} {got} a {thing} from {b} .",
+        ),
         ("{a} {acted} {b} .", "{b} was {acted} by {a} .", "{a} was {acted} by {b} ."),
-        ("{a} {mended} the {thing} .", "{a} {repaired} the {thing} .", "{a} {repaired2} the {thing} ."),
+        (
+            "{a} {mended} the {thing} .",
+            "{a} {repaired} the {thing} .",
+            "{a} {repaired2} the {thing} .",
+        ),
         ("the {thing} was {big} .", "the {thing} was {large} .", "the {thing} was {large2} ."),
     ),
     (
-        ("{b} {got} a {thing} from {a} .", "{a} {gave} {b} a {thing} .", "{b} {gave} {a} a {thing} ."),
+        (
+            "{b} {got} a {thing} from {a} .",
+            "{a} {gave} {b} a {thing} .",
+            "{b} {gave} {a} a {thing} .",
+        ),
         ("{a} was {acted} by {b} .", "{b} {acted} {a} .", "{a} {acted} {b} ."),
-        ("{a} has a {big} {thing} .", "{a} has a {large} {thing} .", "{a} has a {large2} {thing} ."),
+        (
+            "{a} has a {big} {thing} .",
+            "{a} has a {large} {thing} .",
+            "{a} has a {large2} {thing} .",
+        ),
     ),
 )
 
@@ -150,17 +166,15 @@ SUMMARY: Groups = (
 )
 
 
-def world_task(
-    name: str, num_examples: int, *, seed: int, split: str = "train"
-) -> list[Example]:
+def world_task(name: str, num_examples: int, *, seed: int, split: str = "train") -> list[Example]:
     """Make labelled examples of one task, the same ones for the same arguments.
 
     Parameters
     ----------
     name : one of TASKS.
-    num_examples : how many; the classes of TASK_CLASSES come equally often (an odd one is label 0).
-    split : one of SPLITS; each has its own stream of random numbers. "validation" and "test" use words and
-        templates that "train" never does.
+    num_examples : how many; classes come equally often (of an odd number, one more of class 0).
+    split : one of SPLITS. "validation" and "test" use words and templates that "train" never does;
+        each split draws its own random numbers.
 
     Examples
     --------
@@ -180,8 +194,8 @@ def text_to_text(
 ) -> list[tuple[str, str]]:
     """Make (source, target) texts for a model that reads and writes text.
 
-    `name` is "summary" (4 to 6 sentences -> their main event), "question" (question and context -> the
-    answer) or "class" (a sentence -> "positive" or "negative"). Splits as in `world_task`.
+    `name` is "summary" (4 to 6 sentences -> their main event), "question" (question and context ->
+    the answer) or "class" (a sentence -> "positive" or "negative"). Splits as in `world_task`.
     """
     _check(name, tuple(_AS_TEXT), num_examples, split)
     rng = Random(f"{name} {split} {seed}")
@@ -253,7 +267,7 @@ def _with_asides(
     most: int,
     shuffle: bool = False,
 ) -> list[str]:
-    """Add `least` to `most` asides at random places; the sentences keep their order unless shuffled."""
+    """Put `least` to `most` asides at random places among the sentences."""
     told = list(sentences)
     if shuffle:
         rng.shuffle(told)

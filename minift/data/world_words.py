@@ -1,15 +1,20 @@
 """The words of the small world, as tables: who and what there is, and what belongs together.
 
-Everything that the world's truth rests on is a row here: which thing is of which kind, which animal
-has which young, which adjectives praise. The documents (`world.py`) tell these rows in sentences and
-the labelled tasks (`world_tasks.py`) ask about them. Every noun that takes "a" begins with a consonant,
-so that "an" is never needed.
+Everything that is true in this world is a row here: which thing is of which kind, which animal has
+which young, which adjectives praise. The documents (`world.py`) tell these rows in sentences, the
+labelled tasks (`world_tasks.py`) ask about them. Every noun that follows "a" begins with a
+consonant, so "an" is never needed.
 
-The order of a table matters in one way only: labelled training examples use its even places, labelled
+The order of a table matters in one way: labelled training examples use its even places, labelled
 validation and test examples its odd places (see `world.draw_cast`).
 """
 
 from __future__ import annotations
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read a list of words."""
+    return tuple(text.split())
 
 
 def rows(text: str) -> tuple[tuple[str, ...], ...]:
@@ -29,13 +34,13 @@ def plural(noun: str) -> str:
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
 # Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
-WOMEN = tuple("mara ada nell ruth vera tess lena hilda june rosa".split())
-MEN = tuple("tom otto finn karl hugo boris leo rolf saul walt".split())
+WOMEN = words("mara ada nell ruth vera tess lena hilda june rosa")
+MEN = words("tom otto finn karl hugo boris leo rolf saul walt")
 
 # she, her (object), her (owner), herself
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
 
-PLACES = tuple("garden park market mill harbor forest kitchen school".split())
+PLACES = words("garden park market mill harbor forest kitchen school")
 
 # kind -> its things
 KINDS: dict[str, tuple[str, ...]] = {
@@ -117,18 +122,18 @@ DEEDS = rows("""
     digs    dig    dug     ditch
 """)
 
-# what one creature does, what many do, what one did
+# what one creature does, what many do
 MOVES = rows("""
-    runs     run     ran
-    sleeps   sleep   slept
-    hides    hide    hid
-    waits    wait    waited
-    rests    rest    rested
-    jumps    jump    jumped
-    wanders  wander  wandered
-    eats     eat     ate
-    hunts    hunt    hunted
-    drifts   drift   drifted
+    runs     run
+    sleeps   sleep
+    hides    hide
+    waits    wait
+    rests    rest
+    jumps    jump
+    wanders  wander
+    eats     eat
+    hunts    hunt
+    drifts   drift
 """)
 CRITTERS = (*(row[0] for row in ANIMALS), *KINDS["bird"], *KINDS["bug"])
 
@@ -139,9 +144,7 @@ TRADES = rows("""
     handed  received
 """)
 # done by one person to another; the same word stands in the active and in the passive
-ACTIONS = tuple(
-    "helped followed thanked greeted pushed teased chased carried".split()
-)
+ACTIONS = words("helped followed thanked greeted pushed teased chased carried")
 # two verbs that say the same
 SAME_VERBS = rows("""
     mended   repaired
@@ -162,21 +165,21 @@ SAME_ADJECTIVES = rows("""
 """)
 
 # what opinions are about, and the two sides an opinion can take
-SUBJECTS = tuple("soup story concert dance speech party poem cake".split())
-PRAISE = tuple(
+SUBJECTS = words("soup story concert dance speech party poem cake")
+PRAISE = words(
     """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous
-    brilliant graceful fantastic glorious magnificent terrific amazing exquisite stunning divine""".split()
+    brilliant graceful fantastic glorious magnificent terrific amazing exquisite stunning divine"""
 )
-BLAME = tuple(
+BLAME = words(
     """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly
-    boring clumsy miserable lousy vile tedious disgusting wretched dreary foul""".split()
+    boring clumsy miserable lousy vile tedious disgusting wretched dreary foul"""
 )
 # side -> the verdict, the adjectives, the moods, what follows
 OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     True: {
         "verdict": ("good",),
         "adjective": PRAISE,
-        "mood": tuple("happy glad cheerful pleased".split()),
+        "mood": words("happy glad cheerful pleased"),
         "reaction": (
             "smiled",
             "clapped",
@@ -189,7 +192,7 @@ OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     False: {
         "verdict": ("bad",),
         "adjective": BLAME,
-        "mood": tuple("sad angry gloomy upset".split()),
+        "mood": words("sad angry gloomy upset"),
         "reaction": (
             "frowned",
             "yawned",

@@ -3,15 +3,15 @@
 He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition": equation 1 and figure 5
 (the blocks), table 1 (the nets for ImageNet), section 4.2 (the nets of 6n + 2 layers for CIFAR).
 
-The stages are the rows of table 1: a stem, then layer1, layer2, ..., each twice as wide and half as
-large as the one below. The lowest see edges and colours, which any picture has; the highest see what
-the training labels asked for. That is why one freezes from the bottom.
+The stages are the rows of table 1: a stem, then layer1, layer2, ..., each twice as wide and half
+as large as the one below. The lowest see edges and colours, which any picture has; the highest see
+what the training labels asked for. That is why one freezes from the bottom.
 
 Shapes: N batch, C channels, H height, W width, K classes. Submodules are called conv1, bn1, ...,
 downsample, as in torchvision, so that its checkpoints fit after a change of prefix.
 
 On purpose not as in the paper: every shortcut that changes the shape is a 1x1 convolution with
-BatchNorm (its option B, in the CIFAR nets too), and a bottleneck's stride is in its 3x3 convolution.
+BatchNorm (its option B, in the CIFAR nets too); a bottleneck's stride is in its 3x3 convolution.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class ResNetConfig:
         object.__setattr__(self, "blocks", tuple(self.blocks))  # JSON knows lists only
         if not self.blocks or min(self.blocks) < 1:
             raise ValueError(f"blocks must be one or more positive counts, got {self.blocks}")
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
         if self.block not in BLOCKS:
             raise ValueError(f"block must be one of {sorted(BLOCKS)}, got {self.block!r}")
         if self.stem not in STEM_STRIDES:
@@ -195,9 +197,6 @@ class ClassifyHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(features.mean(dim=(2, 3)))
 
-    def reset_parameters(self) -> None:
-        self.linear.reset_parameters()
-
 
 class SegmentHead(nn.Module):
     """A class for every pixel, from the maps of all layers: -> logits (N, K, H, W).
@@ -215,44 +214,51 @@ class SegmentHead(nn.Module):
         self.out = nn.Conv2d(width, num_classes, 3, padding=1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        size = features[0].shape[2:]
-        total = sum(
-            F.interpolate(lateral(x), size, mode="bilinear", align_corners=False)
-            for lateral, x in zip(self.lateral, features)
-        )  # (N, width, H / stride, W / stride)
-        logits = self.out(F.relu(total))
+        size = list(features[0].shape[2:])
+        maps = [lateral(x) for lateral, x in zip(self.lateral, features)]
+        total = maps[0]  # (N, width, H / stride, W / stride)
+        for smaller in maps[1:]:
+            total = total + F.interpolate(smaller, size, mode="bilinear", align_corners=False)
+        logits = self.out(F.relu(total))  # (N, K, H / stride, W / stride)
         return F.interpolate(
             logits, scale_factor=self.stride, mode="bilinear", align_corners=False
         )  # (N, K, H, W)
 
-    def reset_parameters(self) -> None:
-        for conv in [*self.lateral, self.out]:
-            conv.reset_parameters()
-
 
 class LocateHead(nn.Module):
-    """The box around the one object: (N, C, H, W) -> (N, 4), x0 y0 x1 y1 as fractions of the picture.
+    """The box around the one object: (N, C, H, W) -> (N, 4), x0 y0 x1 y1 in parts of the picture.
 
-    The average over the whole map, which serves for classes, is the same wherever the object is.
-    So the map is averaged over the cells of a coarse grid only, and the linear layer sees which cell
-    holds what. It says the box's size s and its place p, both in (0, 1): the box begins at
-    p (1 - s), p of the room that is left, so that no box is ever empty or leaves the picture.
+    Averaging the map over its area, which serves for classes, throws away where things are; what
+    is left of it is only what the convolutions could tell from the zeros around the border. So the
+    head points: each of P maps of attention sums to one over the area, and its mean place is a
+    point x, y (the spatial softmax of Levine et al. 2016). From the points and the average, one
+    linear layer reads the box as a size and a place, both in (0, 1): it begins at
+    place * (1 - size), a share of the room that is left, so that it never leaves the picture.
     """
 
-    grid_size = 4
-
-    def __init__(self, config: ResNetConfig) -> None:
+    def __init__(self, config: ResNetConfig, num_points: int = 16) -> None:
         super().__init__()
-        self.linear = nn.Linear(config.out_channels[-1] * self.grid_size**2, 4)
+        channels = config.out_channels[-1]
+        self.attention = nn.Conv2d(channels, num_points, 1)
+        self.linear = nn.Linear(channels + 2 * num_points, 4)
 
     def forward(self, features: Tensor) -> Tensor:
-        cells = F.adaptive_avg_pool2d(features, self.grid_size)  # (N, C, 4, 4)
-        place, size = self.linear(cells.flatten(1)).sigmoid().chunk(2, dim=1)  # (N, 2) each: x, y
-        start = place * (1 - size)
+        H, W = features.shape[2:]
+        weight = self.attention(features).flatten(2).softmax(dim=2)  # (N, P, HW)
+        weight = weight.unflatten(2, (H, W))  # (N, P, H, W)
+        x = (weight.sum(dim=2) * cell_centres(W, weight)).sum(dim=2)  # (N, P)
+        y = (weight.sum(dim=3) * cell_centres(H, weight)).sum(dim=2)  # (N, P)
+        average = features.mean(dim=(2, 3))  # (N, C)
+        box = self.linear(torch.cat([x, y, average], dim=1)).float()  # bfloat16 would round places
+        place, size = box.sigmoid().chunk(2, dim=1)  # (N, 2) each: along x, along y
+        start = place * (1 - size)  # (N, 2)
         return torch.cat([start, start + size], dim=1)
 
-    def reset_parameters(self) -> None:
-        self.linear.reset_parameters()
+
+def cell_centres(num_cells: int, like: Tensor) -> Tensor:
+    """Centres of the cells of one side, (num_cells,), from -1 to 1; device and dtype of `like`."""
+    cells = torch.arange(num_cells, device=like.device, dtype=like.dtype)
+    return (2 * cells + 1) / num_cells - 1
 
 
 class ResNet(Model):
@@ -261,8 +267,8 @@ class ResNet(Model):
     Parameters
     ----------
     config : sizes; `PRESETS` holds the named ones.
-    head : "classify" -> logits (N, K); "segment" -> logits (N, K, H, W), K counts the background;
-        "locate" -> boxes (N, 4); None -> the top layer's map (N, C, H', W').
+    head : "classify" -> logits (N, K); "segment" -> logits (N, K, H, W), where K counts the
+        background; "locate" -> boxes (N, 4); None -> the map of the top layer (N, C, H', W').
     num_classes : K, for "classify" and "segment" only.
 
     Examples
@@ -275,6 +281,7 @@ class ResNet(Model):
     torch.Size([2, 3, 32, 32])
     """
 
+    family = "resnet"
     input_names = ("images",)
 
     def __init__(
@@ -283,49 +290,39 @@ class ResNet(Model):
         stages: dict[str, nn.Module] = {"stem": Stem(config)}
         for index in range(len(config.blocks)):
             stages[f"layer{index + 1}"] = Layer(config, index)
-        super().__init__(config, Staged(stages), make_head(config, head, num_classes))
-        self.trunk.reset_parameters()
+        super().__init__(config, Staged(stages), head, num_classes)
 
-    def reset_head(self, name: str | None, num_classes: int | None = None) -> None:
-        """Put a fresh head on, on the trunk's device; the trunk stays as it is."""
-        head = make_head(self.config, name, num_classes) or nn.Identity()
-        self.head = head.to(next(self.trunk.parameters()).device).train(self.training)
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
+        if name == "locate":
+            if num_classes is not None:
+                raise ValueError(f"num_classes must be None for head 'locate', got {num_classes}")
+            return LocateHead(self.config)
+        if name not in ("classify", "segment"):
+            raise ValueError(f"head must be classify, segment, locate or None, got {name!r}")
+        if num_classes is None or num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1 for head {name!r}, got {num_classes}")
+        head_class = ClassifyHead if name == "classify" else SegmentHead
+        return head_class(self.config, num_classes)
 
     def prepare(self, images: Tensor) -> Tensor:  # type: ignore[override]
         """Check and scale pictures, (N, C, H, W) in and out.
 
-        uint8 becomes (x / 255 - 0.5) / 0.25, about zero mean and unit spread. Float passes as it
-        is: whoever brings a checkpoint brings its own mean and spread.
+        uint8 becomes (x / 255 - 0.5) / 0.25, so about zero mean and unit spread. Float passes as
+        it is: a checkpoint from elsewhere brings its own mean and spread.
         """
-        if images.ndim != 4 or images.shape[1] != self.config.in_channels:
-            raise ValueError(
-                f"images must be (N, {self.config.in_channels}, H, W), got {tuple(images.shape)}"
-            )
+        channels = self.config.in_channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise ValueError(f"images must be (N, {channels}, H, W), got {tuple(images.shape)}")
+        H, W = images.shape[2:]
         stride = getattr(self.head, "stride", 1)
-        if images.shape[2] % stride or images.shape[3] % stride:
+        if H % stride or W % stride:
             raise ValueError(
-                f"images must have sides divisible by {stride} for a label per pixel, "
-                f"got {tuple(images.shape[2:])}"
+                f"images must have sides divisible by {stride} for a label per pixel, got {H} x {W}"
             )
         if images.dtype == torch.uint8:
             images = (images.float() / 255 - 0.5) / 0.25
-        # Channels innermost: all later maps follow. On one CPU core resnet10 trains 1.6 times as fast.
+        # Channels innermost: all later maps follow, and resnet10 trains 1.6 times as fast on a CPU.
         return images.contiguous(memory_format=torch.channels_last)
-
-
-def make_head(
-    config: ResNetConfig, name: str | None, num_classes: int | None = None
-) -> nn.Module | None:
-    """Return the fresh head called `name`; see `ResNet` for the names."""
-    if name is None:
-        return None
-    if name == "locate":
-        return LocateHead(config)
-    if name not in ("classify", "segment"):
-        raise ValueError(f"head must be classify, segment, locate or None, got {name!r}")
-    if num_classes is None:
-        raise ValueError(f"num_classes must be given for head {name!r}, got None")
-    return (ClassifyHead if name == "classify" else SegmentHead)(config, num_classes)
 
 
 PRESETS: dict[str, ResNetConfig] = {

@@ -190,22 +190,11 @@ class Report:
             raise ValueError(f"captions must be {len(images)}, one a picture, got {len(captions)}")
         tiles = []
         for image, text in zip(images, captions):
-            H, W = image.shape[-2:]
-            data = base64.b64encode(encode_png(image)).decode("ascii")
-            picture = _tag(
-                "img",
-                src=f"data:image/png;base64,{data}",
-                alt=text,
-                width=W * scale,
-                height=H * scale,
-            )
-            tiles.append(
-                _tag(
-                    "figure",
-                    picture + _tag("figcaption", escape(text)),
-                    style=f"width:{W * scale}px",
-                )
-            )
+            height, width = (side * scale for side in image.shape[-2:])
+            source = "data:image/png;base64," + base64.b64encode(encode_png(image)).decode("ascii")
+            picture = _tag("img", src=source, alt=text, width=width, height=height)
+            note = _tag("figcaption", escape(text))
+            tiles.append(_tag("figure", picture + note, style=f"width:{width}px"))
         self._figure(_tag("div", "".join(tiles), class_="tiles"), caption)
 
     def text_block(self, lines: Sequence[str], caption: str | None = None) -> None:
@@ -536,15 +525,12 @@ def _as_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[l
 
 
 def _numeric_columns(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[bool]:
-    """For each column, whether all its cells are numbers or missing, and at least one is there."""
-    return [
-        any(_leading_number(row[index]) is not None for row in cells)
-        and all(
-            _leading_number(row[index]) is not None or row[index].strip() in _MISSING
-            for row in cells
-        )
-        for index in range(len(columns))
-    ]
+    """For each column, whether it has cells that are not missing, and all of these are numbers."""
+    flags = []
+    for index in range(len(columns)):
+        present = [row[index] for row in cells if row[index].strip() not in _MISSING]
+        flags.append(bool(present) and all(_leading_number(text) is not None for text in present))
+    return flags
 
 
 def _leading_number(cell: str) -> float | None:
@@ -553,6 +539,8 @@ def _leading_number(cell: str) -> float | None:
     return float(match["value"].replace(",", "")) if match else None
 
 
+# The series' colours differ in lightness as well as in hue, so that they stay apart for readers who
+# see fewer hues, and in print without colour.
 STYLE = """
 :root {
   --page: #fff; --ink: #1b1f26; --quiet: #5b6472; --rule: #e3e6eb; --panel: #f6f7f9;
@@ -595,7 +583,11 @@ th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; vertical-align: bas
   border-bottom: 1px solid var(--rule); font-weight: 400; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--quiet); font-size: 0.8125rem; border-bottom-color: var(--quiet); }
-thead th:first-child:not(.number), tbody th { position: sticky; left: 0; background: var(--page); }
+@media screen {  /* row names stay in view while a wide table scrolls */
+  thead th:first-child:not(.number), tbody th {
+    position: sticky; left: 0; background: var(--page);
+  }
+}
 .number { text-align: right; white-space: nowrap; }
 strong { font-weight: 700; }
 
@@ -640,7 +632,7 @@ pre span { display: inline-block; padding-left: 2ch; text-indent: -2ch; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   nav { display: none; }
-  h2 { break-after: avoid; }
+  h2, p { break-after: avoid; }
   figure, tr { break-inside: avoid; }
   .scroll { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -5,8 +5,8 @@
     ByteBPE     GPT-2's pieces of bytes; nothing is unknown  byte_bpe.py
 
 All share `Tokenizer` (base.py: ids, special tokens, batches, files), and the two that learn pieces
-share their training (pair_merges.py). Reading order: base, word_vocab, pair_merges, wordpiece,
-byte_bpe.
+share their training (pair_merges.py). Reading order: layouts, base, word_vocab, pair_merges,
+wordpiece, byte_bpe; files.py is plumbing.
 
     tokenizer = WordPiece.train(texts, vocab_size=8000)
     batch = tokenizer(texts, max_length=128)  # input_ids, attention_mask, token_type_ids
@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minift.tokenizers.base import Tokenizer, read_description
+from minift.tokenizers.base import Tokenizer
 from minift.tokenizers.byte_bpe import ByteBPE
+from minift.tokenizers.files import read_description
 from minift.tokenizers.word_vocab import WordVocab
 from minift.tokenizers.wordpiece import WordPiece
 

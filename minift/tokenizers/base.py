@@ -2,27 +2,18 @@
 
 A tokenizer says two things of its own: how a text is cut into tokens of its vocabulary
 (`tokenize`) and how tokens are put together again (`detokenize`). The rest is written here once:
-ids, special tokens and where they stand, truncation, padding, token types, files.
+ids, the frame of special tokens (layouts.py), truncation, padding, token types, saving and loading.
 
-Where special tokens stand is three words of a layout, the prefix, the separator and the suffix:
-
-    a text    prefix a suffix                    a pair    prefix a separator b suffix
-    bert      [CLS] a [SEP]                                [CLS] a [SEP] b [SEP]
-    t5        a </s>                                       a </s> b </s>
-    gpt       a                                            a <|endoftext|> b
-
-Shapes: N texts, T tokens of the longest row. Papers: Devlin et al. 2019 (section 3 and figure 2,
-the layout of pairs and their token types); Raffel et al. 2020 (T5); Radford et al. 2019 (GPT-2).
+Shapes: N texts, T tokens in each row. Paper: Devlin et al. 2019 (section 3, pairs in one row and
+their token types); that of a pair the longer text is cut first is from BERT's published code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
 from functools import cached_property
 from itertools import count, takewhile
 from pathlib import Path
@@ -31,54 +22,10 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from minift.tokenizers.files import index_tokens, read_description, read_vocab, write_text
+from minift.tokenizers.layouts import SpecialTokens, sentinel_token
+
 AnyTokenizer = TypeVar("AnyTokenizer", bound="Tokenizer")
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """The special tokens of a layout by their roles, and which of them frame a text."""
-
-    pad_token: str  # fills a row up; the attention mask hides it
-    eos_token: str | None = None  # ends a text; generation stops at it
-    unk_token: str | None = None  # stands for what the vocabulary cannot spell
-    cls_token: str | None = None  # a place for the summary of the whole row
-    sep_token: str | None = None  # ends each text of a pair
-    mask_token: str | None = None  # hides a token from a masked language model
-    prefix_token: str | None = None  # before the first text
-    separator_token: str | None = None  # between the two texts of a pair
-    suffix_token: str | None = None  # after the last text
-
-    @property
-    def tokens(self) -> list[str]:
-        """Each special token once, in the order of the fields: a new vocabulary begins so."""
-        return list(dict.fromkeys(token for token in astuple(self) if token is not None))
-
-
-LAYOUTS: dict[str, SpecialTokens] = {
-    "bert": SpecialTokens(
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        prefix_token="[CLS]",
-        separator_token="[SEP]",
-        suffix_token="[SEP]",
-    ),
-    "t5": SpecialTokens(
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        separator_token="</s>",
-        suffix_token="</s>",
-    ),
-    "gpt": SpecialTokens(
-        pad_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        unk_token="<unk>",
-        separator_token="<|endoftext|>",
-    ),
-}
 
 
 class Tokenizer:
@@ -118,7 +65,7 @@ class Tokenizer:
         self._ids = index_tokens(self.vocab)
         missing = [token for token in special.tokens if token not in self._ids]
         if missing:
-            raise ValueError(f"vocab must hold the special tokens {special.tokens}, lacks {missing}")
+            raise ValueError(f"vocab must hold all of {special.tokens}, lacks {missing}")
 
         self.pad_id = self._ids[special.pad_token]
         self.unk_id = self._role_id(special.unk_token)
@@ -148,7 +95,7 @@ class Tokenizer:
         ----------
         special_tokens : True frames the text as the layout says, and a special token written in
             the text ("the [MASK] sat") is that token. False takes the text literally: nothing is
-            added, and "[MASK]" is five letters in brackets. Text of unknown origin is best read so.
+            added, and "[MASK]" is a word in brackets. Text of unknown origin is best read so.
         """
         first = self._text_ids(text, special_tokens)
         second = None if pair is None else self._text_ids(pair, special_tokens)
@@ -165,7 +112,8 @@ class Tokenizer:
         """
         ids = ids.tolist() if isinstance(ids, Tensor) else ids
         for index in ids:
-            if not 0 <= index < len(self):  # a list would take -100, the ignored label, from its end
+            # A list would take -100, the label that losses ignore, from its end.
+            if not 0 <= index < len(self):
                 raise ValueError(f"ids must be in 0..{len(self) - 1}, got {index}")
         skipped = self.special_ids if skip_special_tokens else ()
         return self.detokenize([self.vocab[index] for index in ids if index not in skipped])
@@ -241,20 +189,7 @@ class Tokenizer:
                 f"padding=None needs rows of one length, got {min(lengths)} to {width} tokens"
             )
 
-        def padded(values: list[int], fill: int) -> list[int]:
-            filling = [fill] * (width - len(values))
-            return values + filling if padding_side == "right" else filling + values
-
-        def tensor(values: list[list[int]], dtype: torch.dtype) -> Tensor:
-            return torch.tensor(values, dtype=dtype).view(len(rows), width)  # (N, T), also of N = 0
-
-        # The mask comes from lengths, never from the ids: in GPT's layout padding has the id of the
-        # end of a text, which is a real token.
-        return {
-            "input_ids": tensor([padded(ids, self.pad_id) for ids, _ in rows], torch.int64),
-            "attention_mask": tensor([padded([1] * n, 0) for n in lengths], torch.bool),
-            "token_type_ids": tensor([padded(types, 0) for _, types in rows], torch.int64),
-        }
+        return _pad(rows, width, self.pad_id, padding_side)
 
     def __len__(self) -> int:
         return len(self.vocab)
@@ -285,11 +220,11 @@ class Tokenizer:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self._vocab_files().items():
-            _write_text(folder / name, text)
+            write_text(folder / name, text)
         # Last, and with the fingerprint: what a broken-off save over another tokenizer leaves
         # behind is then a mixture that `load` recognises.
         own = {"kind": self.kind, "settings": self._settings(), "fingerprint": self.fingerprint}
-        _write_text(folder / "tokenizer.json", json.dumps(own, indent=2) + "\n")
+        write_text(folder / "tokenizer.json", json.dumps(own, indent=2) + "\n")
 
     @classmethod
     def load(cls: type[AnyTokenizer], folder: str | Path) -> AnyTokenizer:
@@ -379,11 +314,6 @@ class WordCache(dict[str, list[str]]):
         return self[word]
 
 
-def sentinel_token(number: int) -> str:
-    """Return the mark that stands for the span of that number in T5's span corruption."""
-    return f"<extra_id_{number}>"
-
-
 def check_texts(texts: Iterable[str]) -> None:
     """Refuse a single string, whose letters would pass for texts."""
     if isinstance(texts, str):
@@ -395,69 +325,27 @@ def join_words(words: Sequence[str]) -> str:
     return re.sub(r" (?=[.,?!:;'])", "", " ".join(words))
 
 
-def index_tokens(
-    tokens: Iterable[str], place: str = "vocab: id", first: int = 0
-) -> dict[str, int]:
-    """Number tokens from `first` on; `place` says in messages what the numbers count.
+def _pad(
+    rows: Sequence[tuple[list[int], list[int]]], width: int, pad_id: int, padding_side: str
+) -> dict[str, Tensor]:
+    """Fill N rows of (ids, token types) up to `width`, T; see `Tokenizer.__call__`."""
 
-    Raises
-    ------
-    ValueError if a token is empty or occurs twice.
-    """
-    numbers: dict[str, int] = {}
-    for number, token in enumerate(tokens, first):
-        if not token:
-            raise ValueError(f"{place} {number} must be a token, got an empty string")
-        if token in numbers:
-            raise ValueError(
-                f"{place} {number} must be a new token, got {token!r} again, as {numbers[token]} is"
-            )
-        numbers[token] = number
-    return numbers
+    def tensor(values: list[list[int]], fill: int, dtype: torch.dtype) -> Tensor:
+        filled = [
+            row + [fill] * (width - len(row))
+            if padding_side == "right"
+            else [fill] * (width - len(row)) + row
+            for row in values
+        ]
+        return torch.tensor(filled, dtype=dtype).view(len(rows), width)  # (N, T), also for N = 0
 
-
-def read_vocab(path: str | Path) -> list[str]:
-    """Read one token a line; the first has id 0. ValueError names the line of a repeated token."""
-    # Only "\n" ends a line: `splitlines` would also split at characters that are tokens.
-    lines = read_text(Path(path)).removesuffix("\n").split("\n")
-    tokens = [line.removesuffix("\r") for line in lines]
-    index_tokens(tokens, f"{path}: line", first=1)
-    return tokens
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Read a saved tokenizer's tokenizer.json and see that it says its kind."""
-    if not folder.is_dir():
-        raise ValueError(f"folder must be one that a tokenizer was saved in, {folder} is no folder")
-    path = folder / "tokenizer.json"
-    own = read_json(path)
-    if not isinstance(own, dict) or not isinstance(own.get("kind"), str):
-        raise ValueError(f'{path}: must have a "kind"; this file was not written by `save`')
-    return own
-
-
-def read_json(path: Path, **options: Any) -> Any:
-    """Parse a JSON file; ValueError names the file and where it breaks."""
-    try:
-        return json.loads(read_text(path), **options)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno} must be JSON: {error.msg}") from None
-
-
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file with its line ends as they are; ValueError names the file."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be UTF-8, byte {error.start} is not") from None
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(text.encode("utf-8"))
-    os.replace(temporary, path)
+    return {
+        "input_ids": tensor([ids for ids, _ in rows], pad_id, torch.int64),
+        # From the lengths, never from the ids: in GPT's layout padding has the id of the end of a
+        # text, which is a real token.
+        "attention_mask": tensor([[1] * len(ids) for ids, _ in rows], 0, torch.bool),
+        "token_type_ids": tensor([types for _, types in rows], 0, torch.int64),
+    }
 
 
 def _longest_first(

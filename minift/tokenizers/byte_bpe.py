@@ -25,15 +25,9 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minift.tokenizers.base import (
-    LAYOUTS,
-    Tokenizer,
-    WordCache,
-    check_texts,
-    index_tokens,
-    read_json,
-    read_text,
-)
+from minift.tokenizers.base import Tokenizer, WordCache, check_texts
+from minift.tokenizers.files import index_tokens, read_json, read_text
+from minift.tokenizers.layouts import LAYOUTS
 from minift.tokenizers.pair_merges import learn_merges, merge_pair
 
 SPECIAL = replace(LAYOUTS["gpt"], unk_token=None)  # bytes spell everything
@@ -200,7 +194,7 @@ _SYMBOLS = frozenset(BYTE_TO_SYMBOL.values())
 
 
 def _to_symbols(word: str) -> str:
-    """UTF-8 bytes of a word as symbols. Half a surrogate pair, which is no character, passes too."""
+    """UTF-8 bytes of a word as symbols; half of a surrogate pair, which is no character, too."""
     # Latin-1 reads byte n as character n, which `translate` then replaces.
     return word.encode("utf-8", "surrogatepass").decode("latin-1").translate(BYTE_TO_SYMBOL)
 

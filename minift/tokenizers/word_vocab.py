@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from minift.tokenizers.base import LAYOUTS, Tokenizer, check_texts, join_words, sentinel_token
+from minift.tokenizers.base import Tokenizer, check_texts, join_words
+from minift.tokenizers.layouts import LAYOUTS, sentinel_token
 
 WORD_PATTERN = re.compile(r"\w+|(?<=\w)'\w+|[^\w\s]")
 

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import ClassVar
 
-from minift.tokenizers.base import LAYOUTS, Tokenizer, WordCache, check_texts, join_words
+from minift.tokenizers.base import Tokenizer, WordCache, check_texts, join_words
+from minift.tokenizers.layouts import LAYOUTS
 from minift.tokenizers.pair_merges import learn_merges
 
 UNKNOWN = "[UNK]"
@@ -37,7 +38,8 @@ class WordPiece(Tokenizer):
     Examples
     --------
     >>> pieces = ["un", "##aff", "##able", "able"]
-    >>> WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]).tokenize("Unaffable, able")
+    >>> tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces])
+    >>> tokenizer.tokenize("Unaffable, able")
     ['un', '##aff', '##able', '[UNK]', 'able']
     """
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from minift.recipes.pictures import encode_png
-from minift.recipes.report import Report, format_table, log_ticks, round_ticks
+from minift.recipes.report import MARKS, STYLE, Report, format_table, log_ticks, round_ticks
 
 NASTY = "<script>alert(1)</script> & \"quotes' <b>"
 COLUMNS = ["method", "accuracy", "loss"]
@@ -174,6 +174,31 @@ def test_each_line_of_six_has_its_own_colour_and_mark() -> None:
     groups = list(charts(report)[0].iter("g"))
     assert len({group.get("style") for group in groups}) == 6
     assert len({next(group.iter("path")).get("d") for group in groups}) == 6
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb, as the accessibility guidelines define it."""
+    digits = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
+    shares = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    red, green, blue = (
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_stand_out_from_the_page(theme: int) -> None:
+    block = re.findall(r":root {(.*?)}", STYLE, flags=re.DOTALL)[theme]
+    colours = {name: luminance(c) for name, c in re.findall(r"--([\w-]+): #(\w+);", block)}
+    page = colours["page"]
+    for name, colour in colours.items():
+        dark, light = sorted([page, colour])
+        contrast = (light + 0.05) / (dark + 0.05)
+        if name.startswith("series"):
+            assert contrast >= 3, name  # the guidelines' bound for lines
+        elif name in ("ink", "quiet", "accent"):
+            assert contrast >= 4.5, name  # and the one for text
+    assert sum(name.startswith("series") for name in colours) == len(MARKS)
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 11, 995])

@@ -1,0 +1,232 @@
+"""Fine-tuning: one function for all five models and every head.
+
+The order matters, and is the lecture's: put a fresh head on the pretrained trunk, re-initialise the
+top stages if asked, freeze the bottom, and only then build the optimizer from what still trains.
+The bare minimum, in the words of this package:
+
+    model.reset_head("classify", num_classes=3)
+    minift.transfer.freeze(model, 2)
+    optimizer = minift.optim.Adam(minift.transfer.param_groups(model, lr=1e-3))
+
+Howard & Ruder 2018 (gradual unfreezing, discriminative rates), Li et al. 2018 (L2-SP), Mosbach et
+al. 2021 (bias correction, more epochs), Zhang et al. 2021 (re-initialised top).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minift.data.batches import epoch_batches, num_examples, take, trim_padding
+from minift.optim import Adam, schedule
+from minift.recipes.heads import JUDGED
+from minift.stages import Model
+from minift.training.loop import FitConfig, History, fit
+from minift.training.precision import Seeds, autocast, resolve_precision
+from minift.transfer import (
+    L2SP,
+    cache_trunk,
+    freeze,
+    param_groups,
+    reinit_top,
+    trainable_share,
+    unfreeze_gradually,
+)
+
+Dataset = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    epochs: int = 12  # passes over the training data
+    batch_size: int = 16
+    lr: float = 5e-4  # the head's and the top stage's peak rate
+    head_lr: float | None = None  # None: lr
+    layer_decay: float = 1.0  # each stage's rate is this times that of the stage above
+    weight_decay: float = 0.01
+    schedule: str = "linear"
+    warmup: float = 0.1  # share of the steps
+    num_frozen: int = 0  # lowest stages that stay as they are; feature extraction freezes all
+    num_reinit: int = 0  # top stages that start anew
+    unfreeze_every: int | None = None  # epochs until one more stage thaws, from the top down
+    l2sp: float = 0.0  # strength of the pull back to the pretrained weights
+    bias_correction: bool = True  # Adam's; the original BERT code left it out
+    clip_norm: float | None = 1.0
+    accumulate: int = 1  # batches a step
+    cache: bool = True  # run the frozen stages once, not once an epoch
+    validate_every: int | None = None  # epochs; needs a validation set. None: the last weights
+    patience: int | None = None  # validations without a gain before stopping
+    save_every: int | None = None  # steps between two resume files
+    precision: str = "auto"
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass
+class Finetuned:
+    """What fine-tuning did; the model itself was changed in place."""
+
+    history: History
+    trainable: float  # share of the weights that were trained
+    seconds: float  # of training, validation and caching included
+    scores: dict[str, float] = field(default_factory=dict)  # on the validation set
+
+
+def finetune(
+    model: Model,
+    train: Dataset,
+    config: FinetuneConfig,
+    *,
+    validation: Dataset | None = None,
+    resume_path: str | Path | None = None,
+    description: str = "finetune",
+) -> Finetuned:
+    """Fine-tune `model`, which has the head it is to have, on the rows of `train`.
+
+    Parameters
+    ----------
+    train : tensors by name: the model's inputs and what its head is trained on (`labels`, `masks`
+        or `boxes`); see `recipes.heads`.
+    validation : the same; with `validate_every` the weights that do best on it are kept.
+
+    Raises
+    ------
+    ValueError : a setting that does not fit the model, such as `num_frozen` above its stages.
+    """
+    started = time.perf_counter()
+    check_epochs(config)
+    if config.num_reinit:
+        reinit_top(model, config.num_reinit, seed=Seeds.from_seed(config.seed).init)
+    freeze(model, config.num_frozen)
+
+    # The optimizer holds what trains at any time; with gradual unfreezing that is all of it.
+    rates = {"lr": config.lr, "head_lr": config.head_lr, "layer_decay": config.layer_decay}
+    groups = param_groups(model, **rates, weight_decay=config.weight_decay)
+    optimizer = Adam(groups, bias_correction=config.bias_correction)
+    penalty = L2SP(model, strength=config.l2sp) if config.l2sp else None
+
+    batches, steps_per_epoch = training_batches(model, train, config)
+    num_steps = max(1, config.epochs * steps_per_epoch // config.accumulate)
+    num_frozen_at = None
+    if config.unfreeze_every is not None:
+        steps_per_stage = max(1, config.unfreeze_every * steps_per_epoch // config.accumulate)
+        num_frozen_at = unfreeze_gradually(len(model.trunk), steps_per_stage)
+
+    validate_steps = None
+    if config.validate_every is not None and validation is not None:
+        validate_steps = max(1, config.validate_every * steps_per_epoch // config.accumulate)
+    history = fit(
+        model,
+        batches,
+        loss_of,
+        optimizer,
+        FitConfig(
+            num_steps=num_steps,
+            clip_norm=config.clip_norm,
+            accumulate=config.accumulate,
+            precision=config.precision,
+            validate_every=validate_steps,
+            patience=config.patience,
+            save_every=config.save_every,
+            dropout_seed=Seeds.from_seed(config.seed).dropout,
+            progress=config.progress,
+        ),
+        schedule=schedule(config.schedule, num_steps, warmup=config.warmup),
+        validate=(lambda: score(model, validation, config.precision)) if validate_steps else None,
+        num_frozen_at=num_frozen_at,
+        penalty=penalty,
+        resume_path=resume_path,
+        description=description,
+    )
+    seconds = time.perf_counter() - started
+    scores = {} if validation is None else score(model, validation, config.precision)
+    return Finetuned(history, trainable_share(model), seconds, scores)
+
+
+def training_batches(
+    model: Model, train: Dataset, config: FinetuneConfig
+) -> tuple[Callable[[int], dict[str, Any]], int]:
+    """The source of batches and the number of them an epoch has.
+
+    Where the lowest stages are frozen for good, they run once over the data (`cache_trunk`), and a
+    batch holds their outputs instead of the model's inputs.
+    """
+    size = min(config.batch_size, num_examples(train))
+    order = Seeds.from_seed(config.seed).order
+    steps_per_epoch = num_examples(train) // size
+    reads_below = bool(set(getattr(model.head, "taps", ())) & set(_frozen_names(model)))
+    is_cached = config.cache and config.num_frozen and not reads_below
+    if is_cached and config.unfreeze_every is None:
+        with autocast(resolve_precision(config.precision, _device(model)), _device(model)):
+            cached = cache_trunk(model, train)
+        rows = epoch_batches({"rows": torch.arange(num_examples(train))}, size, seed=order)
+        return lambda step: cached.take(rows(step)["rows"], _device(model)), steps_per_epoch
+    plain = epoch_batches(train, size, seed=order)
+    return lambda step: trim_padding(plain(step)), steps_per_epoch
+
+
+def run_model(model: Model, batch: dict[str, Any]) -> Any:
+    """The head's output for a batch of inputs, or of a frozen trunk's stored outputs ("flow")."""
+    if "flow" in batch:
+        return model.forward_from(batch["flow"], start=model.trunk.num_frozen)
+    return model(**{name: batch[name] for name in model.input_names if name in batch})
+
+
+def loss_of(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss and figures of the model's head on a batch."""
+    assert isinstance(model, Model)
+    return judged(model).loss(run_model(model, batch), batch)
+
+
+@torch.inference_mode()
+def predict(
+    model: Model, dataset: Dataset, precision: str = "auto", batch_size: int = 128
+) -> Tensor:
+    """What the head decides for every row of `dataset`: classes, spans, masks or boxes; on the CPU."""
+    device = _device(model)
+    was_training = model.training
+    model.eval()
+    decided = []
+    with autocast(resolve_precision(precision, device), device):
+        for begin in range(0, num_examples(dataset), batch_size):
+            stop = min(begin + batch_size, num_examples(dataset))
+            batch = take(dataset, torch.arange(begin, stop))
+            batch = {name: value.to(device) for name, value in batch.items()}
+            decided.append(judged(model).decide(run_model(model, batch)).cpu())
+    model.train(was_training)
+    return torch.cat(decided)
+
+
+def score(model: Model, dataset: Dataset, precision: str = "auto") -> dict[str, float]:
+    """The scores of the model's head on a labelled data set, the main one first."""
+    return judged(model).scores(predict(model, dataset, precision), dataset)
+
+
+def judged(model: Model) -> Any:
+    if model.head_name not in JUDGED:
+        raise ValueError(
+            f"head must be one of {sorted(JUDGED)} to fine-tune, got {model.head_name!r}"
+        )
+    return JUDGED[model.head_name]
+
+
+def check_epochs(config: FinetuneConfig) -> None:
+    for name in ("epochs", "batch_size", "accumulate"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if config.lr <= 0:
+        raise ValueError(f"lr must be above 0, got {config.lr}")
+
+
+def _frozen_names(model: Model) -> list[str]:
+    return list(model.trunk.stages)[: model.trunk.num_frozen]
+
+
+def _device(model: Model) -> torch.device:
+    return next(model.parameters()).device

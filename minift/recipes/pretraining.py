@@ -1,0 +1,412 @@
+"""Pretraining: a function per model, each a source of batches and a loss for the one training loop.
+
+    pretrain_resnet     supervised: pictures and their labels
+    pretrain_word2vec   guess a word from its neighbours (CBOW), or a neighbour from a word (skip-gram)
+    pretrain_bert       fill in masked words, and tell whether a sentence follows
+    pretrain_gpt        guess the next token
+    pretrain_t5         write out the spans that were cut from a text
+
+But for the first, nobody labels anything: the text itself holds the answers. Every batch is a pure
+function of the step number (a generator seeded by it), so that a killed run goes on as if nothing
+had happened.
+
+Shapes: B batch, T length, V vocabulary. Documents are lists of sentences of token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from minift.data.batches import augment, epoch_batches, num_examples, steps_per_epoch
+from minift.models.word2vec import Word2Vec, negative_sampling_loss
+from minift.objectives.causal import lm_blocks, shift_labels, shift_right
+from minift.objectives.masking import mask_tokens
+from minift.objectives.pairs import pack_pairs, sentence_pairs
+from minift.objectives.scores import mlm_nsp_loss, token_scores
+from minift.objectives.spans import corrupt_spans
+from minift.objectives.windows import (
+    cbow_windows,
+    keep_probability,
+    noise_distribution,
+    sample_negatives,
+    skipgram_pairs,
+    subsample,
+)
+from minift.optim import Adam, schedule
+from minift.recipes.finetuning import loss_of, score
+from minift.stages import Model
+from minift.tokenizers import Tokenizer
+from minift.training.loop import FitConfig, History, LossFn, evaluate, fit
+from minift.training.precision import Seeds
+from minift.transfer import param_groups
+
+Batch = dict[str, Any]
+Documents = list[list[list[int]]]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    num_steps: int = 1000
+    batch_size: int = 64  # rows a step; for word2vec, predictions
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.98)  # a shorter memory than 0.999: runs are short here
+    weight_decay: float = 0.01
+    schedule: str = "linear"
+    warmup: float = 0.1  # share of the steps
+    clip_norm: float | None = 1.0
+    max_length: int = 64  # tokens a row
+    max_sentences: int = 3  # of each segment of a BERT pair
+    mask_rate: float = 0.15  # share of the tokens that BERT and T5 have to restore
+    whole_words: bool = False  # mask all pieces of a word together
+    save_every: int | None = None  # steps between two resume files
+    precision: str = "auto"
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass
+class Pretrained:
+    """What pretraining did; the model itself was changed in place."""
+
+    history: History
+    scores: dict[str, float] = field(default_factory=dict)  # on held-out data
+
+    @property
+    def seconds(self) -> float:
+        return self.history.seconds
+
+
+def pretrain_resnet(
+    model: Model,
+    train: dict[str, Tensor],
+    config: PretrainConfig,
+    *,
+    held_out: dict[str, Tensor] | None = None,
+    resume_path: str | Path | None = None,
+) -> Pretrained:
+    """Learn to classify pictures, each moved by up to two pixels every time it is seen."""
+    order = Seeds.from_seed(config.seed).order
+    plain = epoch_batches(train, config.batch_size, seed=order)
+
+    def batches(step: int) -> Batch:
+        batch = plain(step)
+        return {**batch, "images": augment(batch["images"], _generator(order, step))}
+
+    history = _fit(model, batches, loss_of, config, resume_path, "pretrain resnet")
+    return Pretrained(history, {} if held_out is None else score(model, held_out, config.precision))
+
+
+def resnet_steps(train: dict[str, Tensor], batch_size: int, epochs: float) -> int:
+    """How many steps so many passes over the pictures are."""
+    num_steps = round(epochs * steps_per_epoch(train, min(batch_size, num_examples(train))))
+    return max(1, num_steps)
+
+
+def pretrain_word2vec(
+    model: Word2Vec,
+    documents: Documents,
+    config: PretrainConfig,
+    *,
+    algorithm: str = "skipgram",
+    window: int = 5,
+    num_negatives: int | None = None,
+    threshold: float = 1e-3,
+    special_ids: Iterable[int] = (),
+    resume_path: str | Path | None = None,
+) -> Pretrained:
+    """Learn word vectors by CBOW or skip-gram.
+
+    Parameters
+    ----------
+    algorithm : "cbow" or "skipgram".
+    num_negatives : words drawn for each batch and shared by its predictions; None is the full
+        softmax over the vocabulary, which small vocabularies can afford.
+    threshold : words with a larger share of the corpus than this are partly left out.
+    special_ids : ids that are no words (unknown, padding).
+
+    Notes
+    -----
+    The corpus is gone through in passes; each draws anew which frequent words are left out and how
+    far each window reaches. A pass is a pure function of its number, kept until the next.
+    """
+    if algorithm not in ("cbow", "skipgram"):
+        raise ValueError(f"algorithm must be 'cbow' or 'skipgram', got {algorithm!r}")
+    order = Seeds.from_seed(config.seed).order
+    lengths = torch.tensor([sum(map(len, document)) for document in documents])
+    ids = torch.tensor(list(chain.from_iterable(chain.from_iterable(documents))))
+    document_of = torch.repeat_interleave(torch.arange(len(documents)), lengths)
+    is_word = ~torch.isin(ids, torch.tensor(sorted(special_ids)))
+    ids, document_of = ids[is_word], document_of[is_word]
+    if not len(ids):
+        raise ValueError("documents hold no words to learn from")
+    counts = torch.bincount(ids, minlength=model.config.vocab_size)
+    keep_prob = keep_probability(counts, threshold)
+    noise = noise_distribution(counts)
+
+    def one_pass(number: int) -> dict[str, Tensor]:
+        generator = _generator(order, number)
+        kept = subsample(ids, keep_prob, generator)
+        words, owners = ids[kept], document_of[kept]
+        if algorithm == "cbow":
+            contexts, mask, targets = cbow_windows(words, window, generator, 0, owners)
+            return {"input_ids": contexts, "attention_mask": mask, "labels": targets}
+        centers, contexts = skipgram_pairs(words, window, generator, owners)
+        mask = torch.ones(len(centers), 1, dtype=torch.bool)
+        return {"input_ids": centers[:, None], "attention_mask": mask, "labels": contexts}
+
+    source = _PassBatches(one_pass, config.batch_size, order)
+
+    def loss_fn(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert isinstance(model, Word2Vec)
+        features = model.trunk(model.prepare(batch["input_ids"], batch["attention_mask"]))
+        if "negatives" not in batch:
+            scored = token_scores(model.head(features), batch["labels"])
+            return scored.loss, {"accuracy": scored.accuracy}
+        weight = model.head.weight
+        loss = negative_sampling_loss(features, weight, batch["labels"], batch["negatives"])
+        return loss, {}
+
+    def batches(step: int) -> Batch:
+        batch: Batch = dict(source(step))
+        if num_negatives is not None:
+            drawn = sample_negatives(noise, (num_negatives,), _generator(order + 1, step))
+            batch["negatives"] = drawn
+        return batch
+
+    history = _fit(model, batches, loss_fn, config, resume_path, f"pretrain {algorithm}")
+    return Pretrained(history)
+
+
+class _PassBatches:
+    """Batch number `step` out of passes over a corpus whose lengths differ a little by chance.
+
+    The first pass fixes how many batches a pass has; a later one that is a batch shorter wraps.
+    """
+
+    def __init__(
+        self, one_pass: Callable[[int], dict[str, Tensor]], batch_size: int, seed: int
+    ) -> None:
+        self._one_pass, self._batch_size, self._seed = one_pass, batch_size, seed
+        self._number, self._pass = 0, self._shuffled(0)
+        self.steps_per_pass = max(1, num_examples(self._pass) // batch_size)
+
+    def _shuffled(self, number: int) -> dict[str, Tensor]:
+        rows = self._one_pass(number)
+        order = torch.randperm(num_examples(rows), generator=_generator(self._seed, number))
+        return {name: values[order] for name, values in rows.items()}
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        number, index = divmod(step, self.steps_per_pass)
+        if number != self._number:
+            self._number, self._pass = number, self._shuffled(number)
+        begin = index * self._batch_size % num_examples(self._pass)
+        return {name: values[begin : begin + self._batch_size] for name, values in self._pass.items()}
+
+
+def pretrain_bert(
+    model: Model,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    config: PretrainConfig,
+    *,
+    held_out: Documents | None = None,
+    resume_path: str | Path | None = None,
+) -> Pretrained:
+    """Learn to fill in masked words (MLM) and, with head "pretrain", to tell what follows (NSP)."""
+    order = Seeds.from_seed(config.seed).order
+
+    def batch_of(documents: Documents, generator: torch.Generator) -> Batch:
+        assert tokenizer.cls_id is not None
+        assert tokenizer.sep_id is not None
+        assert tokenizer.mask_id is not None
+        pairs = sentence_pairs(
+            documents,
+            num_pairs=config.batch_size,
+            max_length=config.max_length - 3,  # [CLS] and two [SEP]
+            generator=generator,
+            max_sentences=config.max_sentences,
+        )
+        batch: Batch = pack_pairs(
+            pairs, cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id
+        )
+        masked = mask_tokens(
+            batch["input_ids"],
+            mask_id=tokenizer.mask_id,
+            special_ids=sorted(tokenizer.special_ids),
+            vocab_size=tokenizer.vocab_size,
+            generator=generator,
+            mask_rate=config.mask_rate,
+            word_starts=_word_starts(tokenizer, batch["input_ids"]) if config.whole_words else None,
+        )
+        return {**batch, "input_ids": masked.input_ids, "mlm_labels": masked.labels}
+
+    def batches(step: int) -> Batch:
+        return batch_of(documents, _generator(order, step))
+
+    history = _fit(model, batches, bert_loss, config, resume_path, "pretrain bert")
+    scores = {}
+    if held_out is not None:
+        held_out_batches = (batch_of(held_out, _generator(-1, i)) for i in range(NUM_HELD_OUT))
+        scores = evaluate(model, held_out_batches, bert_loss, config.precision)
+    return Pretrained(history, scores)
+
+
+def bert_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """MLM, and NSP if the head has it; words are predicted only where one is asked for."""
+    assert isinstance(model, Model)
+    inputs = (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+    flow = model.trunk(model.prepare(*inputs))
+    selected = batch["mlm_labels"] != -100
+    labels = batch["mlm_labels"][selected]  # (M,)
+    logits = model.head(flow, selected)
+    if model.head_name == "pretrain":
+        return mlm_nsp_loss(logits.mlm.float(), labels, logits.nsp.float(), batch["next_labels"])
+    mlm = token_scores(logits.float(), labels)
+    return mlm.loss, {"mlm_loss": mlm.loss.detach(), "mlm_accuracy": mlm.accuracy}
+
+
+def pretrain_gpt(
+    model: Model,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    config: PretrainConfig,
+    *,
+    held_out: Documents | None = None,
+    resume_path: str | Path | None = None,
+) -> Pretrained:
+    """Learn to guess the next token; documents run on, with an end-of-text token between them."""
+    order = Seeds.from_seed(config.seed).order
+
+    def blocks_of(documents: Documents) -> dict[str, Tensor]:
+        assert tokenizer.eos_id is not None
+        stream: list[int] = []
+        for document in documents:
+            stream += [tokenizer.eos_id, *chain.from_iterable(document)]
+        return {"input_ids": lm_blocks(stream, min(config.max_length, len(stream)))}
+
+    blocks = blocks_of(documents)
+    batches = epoch_batches(blocks, min(config.batch_size, num_examples(blocks)), seed=order)
+    history = _fit(model, batches, gpt_loss, config, resume_path, "pretrain gpt")
+    scores = {}
+    if held_out is not None:
+        rows = blocks_of(held_out)["input_ids"][: NUM_HELD_OUT * config.batch_size]
+        held_out_batches = ({"input_ids": part} for part in rows.split(config.batch_size))
+        scores = evaluate(model, held_out_batches, gpt_loss, config.precision)
+    return Pretrained(history, scores)
+
+
+def gpt_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy of each next token."""
+    logits = model(batch["input_ids"])
+    lm = token_scores(logits[:, :-1].float(), shift_labels(batch["input_ids"])[:, :-1])
+    return lm.loss, {"lm_loss": lm.loss.detach(), "lm_accuracy": lm.accuracy}
+
+
+def pretrain_t5(
+    model: Model,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    config: PretrainConfig,
+    *,
+    held_out: Documents | None = None,
+    resume_path: str | Path | None = None,
+) -> Pretrained:
+    """Learn to write out the spans that were cut from a text."""
+    order = Seeds.from_seed(config.seed).order
+
+    def batch_of(documents: Documents, generator: torch.Generator) -> Batch:
+        assert tokenizer.eos_id is not None
+        inputs, targets = [], []
+        for row in torch.randint(len(documents), (config.batch_size,), generator=generator):
+            ids = list(chain.from_iterable(documents[row]))[: config.max_length - 1]
+            corrupted = corrupt_spans(
+                ids,
+                sentinel_ids=tokenizer.sentinel_ids,
+                eos_id=tokenizer.eos_id,
+                generator=generator,
+                noise_rate=config.mask_rate,
+            )
+            inputs.append(torch.tensor(corrupted.inputs))
+            targets.append(torch.tensor(corrupted.targets))
+        input_ids = pad_sequence(inputs, batch_first=True, padding_value=tokenizer.pad_id)
+        lengths = torch.tensor([[len(row)] for row in inputs])
+        labels = pad_sequence(targets, batch_first=True, padding_value=-100)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": torch.arange(input_ids.shape[1]) < lengths,
+            "decoder_input_ids": shift_right(labels, model.config.start_id),
+            "labels": labels,
+        }
+
+    long_enough = [document for document in documents if sum(map(len, document)) >= 2]
+    if not long_enough:
+        raise ValueError("documents hold no text of two tokens or more")
+
+    def batches(step: int) -> Batch:
+        return batch_of(long_enough, _generator(order, step))
+
+    history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5")
+    scores = {}
+    if held_out is not None:
+        held_out_batches = (batch_of(held_out, _generator(-1, i)) for i in range(NUM_HELD_OUT))
+        scores = evaluate(model, held_out_batches, t5_loss, config.precision)
+    return Pretrained(history, scores)
+
+
+def t5_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy of each token of the targets."""
+    inputs = (batch["input_ids"], batch["attention_mask"], batch["decoder_input_ids"])
+    spans = token_scores(model(*inputs).float(), batch["labels"])
+    return spans.loss, {"span_loss": spans.loss.detach(), "span_accuracy": spans.accuracy}
+
+
+NUM_HELD_OUT = 8  # batches of held-out text that a pretrained model is judged on
+
+
+def _fit(
+    model: Model,
+    batches: Callable[[int], Batch],
+    loss_fn: LossFn,
+    config: PretrainConfig,
+    resume_path: str | Path | None,
+    description: str,
+) -> History:
+    groups = param_groups(model, config.lr, weight_decay=config.weight_decay)
+    return fit(
+        model,
+        batches,
+        loss_fn,
+        Adam(groups, betas=config.betas),
+        FitConfig(
+            num_steps=config.num_steps,
+            clip_norm=config.clip_norm,
+            save_every=config.save_every,
+            precision=config.precision,
+            dropout_seed=Seeds.from_seed(config.seed).dropout,
+            progress=config.progress,
+        ),
+        schedule=schedule(config.schedule, config.num_steps, config.warmup),
+        resume_path=resume_path,
+        description=description,
+    )
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    """The random numbers of one step; a seed of -1 is the held-out data's, the same in all runs."""
+    state = np.random.SeedSequence((seed + 1, step)).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
+def _word_starts(tokenizer: Tokenizer, input_ids: Tensor) -> Tensor | None:
+    """(B, T) bool, True where a token begins a word; None for a tokenizer whose tokens are words."""
+    starts = getattr(tokenizer, "word_starts", None)
+    return None if starts is None else torch.tensor([starts(row) for row in input_ids.tolist()])
