@@ -48,10 +48,10 @@ THEME_SHARES = {
     "restate": 5,
     "number": 5,
     "ask": 4,
-    "family": 4,
+    "family": 4.2,
     "role": 3.5,
-    "travel": 3,
-    "deed": 4.5,
+    "travel": 3.2,
+    "deed": 4,
 }
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
@@ -110,6 +110,7 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("two {critters} {move} in the {place} .", "the {critters} {move2} near {a_obj} ."),
         ("this {critter} {moves} and {moves2} .", "it {moves3} near {a_obj} ."),
         ("these {critters} {move} and {move2} .", "they {move3} near {a_obj} ."),
+        ("two {things} {do} in the {place} .", "the {things} {do} near {a_obj} ."),
         ("{a} saw a {big} {critter} .", "the {critter} {moves} near {b_obj} ."),
         ("{a} saw many {big} {critters} .", "the {critters} {move} near {b_obj} ."),
         ("{a} washed {a_self} .", "then {a} lost {a_his} {critter} ."),

@@ -66,6 +66,9 @@ class ByteBPE(Tokenizer):
                     )
         self.merges = list(merges)
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+        if len(self._ranks) < len(self.merges):
+            pair, times = Counter(self.merges).most_common(1)[0]
+            raise ValueError(f"merges must hold each pair once, got {pair} {times} times")
         self._cache = WordCache(self._merge)
 
     @classmethod
@@ -204,7 +207,8 @@ def _read_vocab_json(path: Path) -> list[str]:
     if not isinstance(entries, list) or not all(isinstance(entry, tuple) for entry in entries):
         raise ValueError(f"{path} must be an object of token: id")
     index_tokens((token for token, _ in entries), f"{path}: entry", first=1)
-    if sorted(index for _, index in entries) != list(range(len(entries))):
+    ids = [index for _, index in entries]
+    if not all(isinstance(index, int) for index in ids) or sorted(ids) != list(range(len(ids))):
         raise ValueError(f"{path}: ids must be 0..{len(entries) - 1}, each once")
     return [token for token, _ in sorted(entries, key=lambda entry: entry[1])]
 

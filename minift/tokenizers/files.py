@@ -67,6 +67,7 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 under another name, then rename: a reader finds the old file or the new."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_bytes(text.encode("utf-8"))
     os.replace(temporary, path)

@@ -13,14 +13,18 @@ from minift.data.world import (
 from minift.data.world_words import BLAME, KINDS, MEN, OPINIONS, PRAISE, WOMEN, plural
 
 
+def count_words(documents: list[list[str]]) -> Counter[str]:
+    return Counter(word for document in documents for line in document for word in line.split())
+
+
 @pytest.fixture(scope="module")
 def documents() -> list[list[str]]:
-    return world_documents(5000, seed=0)
+    return world_documents(3000, seed=0)
 
 
 @pytest.fixture(scope="module")
 def counts(documents: list[list[str]]) -> Counter[str]:
-    return Counter(word for document in documents for line in document for word in line.split())
+    return count_words(documents)
 
 
 def test_the_same_seed_tells_the_same_documents() -> None:
@@ -92,11 +96,12 @@ def test_documents_only_tell_true_kinds(documents: list[list[str]]) -> None:
     assert len(told) > 0.9 * len(kind_of)
 
 
-def test_planted_analogies_are_frequent(counts: Counter[str]) -> None:
+def test_planted_analogies_are_frequent_in_the_pretraining_corpus() -> None:
+    counts = count_words(world_documents(20_000, seed=0))
+
     for pairs in ANALOGY_PAIRS.values():
         assert len(pairs) >= 8
-        # 300 times in the 20,000 documents that models are pretrained on, and a little leeway
-        assert all(counts[word] > 60 for pair in pairs for word in pair)
+        assert all(counts[word] >= 300 for pair in pairs for word in pair)
 
 
 def test_analogies_join_each_pair_with_each_other_pair() -> None:

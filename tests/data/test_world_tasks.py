@@ -29,7 +29,7 @@ def vocabulary(examples: list[Example]) -> set[str]:
 
 def bag_of_words_accuracy(name: str) -> float:
     """Logistic regression on counts, a weight for each word of each sentence; train to test."""
-    splits = {split: world_task(name, 2000, seed=0, split=split) for split in ("train", "test")}
+    splits = {split: world_task(name, 1000, seed=0, split=split) for split in ("train", "test")}
     columns: dict[tuple[int, str], int] = {}
     bags = {}
     for split, examples in splits.items():
@@ -42,7 +42,7 @@ def bag_of_words_accuracy(name: str) -> float:
 
     weight = torch.zeros(1000, requires_grad=True)
     optimizer = torch.optim.Adam([weight], lr=0.05)
-    for _ in range(100):
+    for _ in range(60):
         loss = F.binary_cross_entropy_with_logits(bags["train"] @ weight, labels["train"])
         optimizer.zero_grad()
         loss.backward()
@@ -96,14 +96,14 @@ def test_held_out_templates_never_occur_in_training(name: str) -> None:
     assert frames("test") - frames("train")
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_documents_know_every_word_of_the_task(name: str) -> None:
+def test_documents_know_every_word_of_the_tasks() -> None:
     documents = world_documents(5000, seed=0)
     counts = Counter(word for d in documents for line in d for word in line.split())
 
-    for split in SPLITS:
-        words = vocabulary(world_task(name, 1000, seed=0, split=split))
-        assert min(counts[word] for word in words) >= 25
+    for name in TASKS:
+        for split in SPLITS:
+            words = vocabulary(world_task(name, 1000, seed=0, split=split))
+            assert min(counts[word] for word in words) >= 25
 
 
 @pytest.mark.parametrize("name", ["equivalence", "entailment"])
@@ -161,11 +161,11 @@ def test_class_targets_are_balanced_words() -> None:
 
 
 def test_unknown_names_and_splits_are_refused() -> None:
-    with pytest.raises(ValueError, match="name must be one of acceptability, .*got 'grammar'"):
+    with pytest.raises(ValueError, match=r"name must be one of acceptability, .*got 'grammar'"):
         world_task("grammar", 4, seed=0)
-    with pytest.raises(ValueError, match="split must be one of train, .*got 'dev'"):
+    with pytest.raises(ValueError, match=r"split must be one of train, .*got 'dev'"):
         world_task("answer", 4, seed=0, split="dev")
-    with pytest.raises(ValueError, match="name must be one of summary, .*got 'answer'"):
+    with pytest.raises(ValueError, match=r"name must be one of summary, .*got 'answer'"):
         text_to_text("answer", 4, seed=0)
     with pytest.raises(ValueError, match="num_examples must be 0 or more, got -1"):
         world_task("answer", -1, seed=0)

@@ -1,0 +1,85 @@
+"""What both scripts' command lines share: flags out of configurations, and errors in one line.
+
+A flag is a field of a frozen dataclass; the comment behind the field is the flag's help, so that
+there is one place to read and to change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minift.training.loop import NonFiniteLossError
+
+Config = TypeVar("Config")
+
+_PARSERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+
+
+def add_config(
+    parser: argparse.ArgumentParser, config_class: type, skip: Sequence[str] = (), **defaults: Any
+) -> None:
+    """Add a flag for each field of a configuration; `defaults` replace the fields' own."""
+    comments = field_comments(config_class)
+    group = parser.add_argument_group(f"settings ({config_class.__name__})")
+    for field in fields(config_class):
+        if field.name in skip:
+            continue
+        default = defaults.get(field.name, None if field.default is MISSING else field.default)
+        annotation = str(field.type)
+        flag = "--" + field.name.replace("_", "-")
+        text = f"{comments.get(field.name, '')} (default: {default})".replace("%", "%%")
+        if annotation == "bool":
+            action = argparse.BooleanOptionalAction
+            group.add_argument(flag, action=action, default=default, help=text)
+        elif annotation.startswith("tuple"):
+            group.add_argument(flag, type=float, nargs=2, default=default, help=text)
+        else:
+            parse = _PARSERS[annotation.split(" | ")[0]]
+            group.add_argument(flag, type=parse, default=default, help=text, metavar="X")
+
+
+def config_from(args: argparse.Namespace, config_class: type[Config], **overrides: Any) -> Config:
+    """Build the configuration from parsed flags; `overrides` win."""
+    values = {
+        field.name: getattr(args, field.name)
+        for field in fields(config_class)  # type: ignore[arg-type]
+        if hasattr(args, field.name)
+    }
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return config_class(**{**values, **overrides})
+
+
+def field_comments(config_class: type) -> dict[str, str]:
+    """Field name -> the comment behind it in the source."""
+    pattern = re.compile(r"^ +(\w+): [^#\n]+#\s*(.+)$", re.MULTILINE)
+    return dict(pattern.findall(inspect.getsource(config_class)))
+
+
+def run(main: Callable[[Sequence[str] | None], None], program: str) -> None:
+    """Run a script; a user's mistake is one line on standard error and exit status 2."""
+    try:
+        main(None)
+    except (ValueError, FileNotFoundError, NotADirectoryError, NonFiniteLossError) as error:
+        message = " ".join(str(error).split())
+        print(f"{program}: error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def resume_file(out: Path, is_resumed: bool) -> Path:
+    """Where a run's resume file is; without --resume an old one is out of date and goes."""
+    path = out / "resume.pt"
+    if not is_resumed:
+        path.unlink(missing_ok=True)
+    return path
