@@ -78,3 +78,9 @@ def sample(
         if has_ended.all():
             break
     return ids
+
+
+def check_generates(head_name: str | None) -> None:
+    """Only a language model's head has a next token to give."""
+    if head_name != "lm":
+        raise ValueError(f"head must be 'lm' to generate, got {head_name!r}")

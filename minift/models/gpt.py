@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from minift.models.bert import check_length
-from minift.models.generation import Sampling, sample
+from minift.models.generation import Sampling, check_generates, sample
 from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
 from minift.models.layers import (
     Attention,
@@ -145,10 +145,12 @@ class GPT(Model):
         After a row's eos_id only eos_id follows. temperature 0 is greedy. `use_cache=False` computes
         every position again at every step: the same tokens, slower.
         """
+        check_generates(self.head_name)
         B, T = input_ids.shape
         check_length(T + max_new_tokens, self.config.max_positions)
         if attention_mask is not None and not attention_mask[:, -1].all():
             raise ValueError("attention_mask must end in real tokens: pad prompts on the left")
+        was_training = self.training
         self.eval()
         cache = KeyValueCache(T + max_new_tokens) if use_cache else None
         mask = attention_mask
@@ -166,7 +168,9 @@ class GPT(Model):
             return self.head(flow._replace(hidden=flow.hidden[:, -1:]))[:, -1]  # (B, V)
 
         sampling = Sampling(temperature, top_k, top_p, generator)
-        return sample(next_logits, input_ids, max_new_tokens, sampling, eos_id)
+        ids = sample(next_logits, input_ids, max_new_tokens, sampling, eos_id)
+        self.train(was_training)
+        return ids
 
 
 class GPTEmbedding(nn.Module):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minift.models.generation import Sampling, sample
+from minift.models.generation import Sampling, check_generates, sample
 from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
 from minift.models.layers import (
     Attention,
@@ -170,6 +170,8 @@ class T5(Model):
         The encoder runs once. After a row's eos_id only eos_id follows. temperature 0 is greedy.
         `use_cache=False` runs the decoder over all its positions at every step: the same tokens.
         """
+        check_generates(self.head_name)
+        was_training = self.training
         self.eval()
         num_encoder_stages = 1 + self.config.num_layers
         encoded = self.trunk(self.prepare(input_ids, attention_mask), stop=num_encoder_stages)
@@ -188,7 +190,9 @@ class T5(Model):
 
         start = input_ids.new_full((len(input_ids), 1), self.config.start_id)
         sampling = Sampling(temperature, top_k, top_p, generator)
-        return sample(next_logits, start, max_new_tokens, sampling, eos_id)[:, 1:]
+        ids = sample(next_logits, start, max_new_tokens, sampling, eos_id)
+        self.train(was_training)
+        return ids[:, 1:]
 
 
 class T5Embedding(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from minift.data.world_tasks import TASK_CLASSES, TASKS, world_task
 
 IDX_NAMES = ("mnist", "fashion-mnist")
 FASHION_CLASSES = (
-    "t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle-boot".split()
+    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
 )
 
 
@@ -80,6 +81,20 @@ def load_pictures(
         )
         dataset = take(dataset, order[:limit])
     return Pictures(dataset, classes)
+
+
+def load_picture(path: str | Path, size: int) -> Tensor:
+    """Read a picture file and scale it to a square: uint8 (3, size, size). Needs pillow."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise ValueError("reading picture files needs pillow: pip install 'minift[images]'") from None
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB").resize((size, size)))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} must be a picture file, such as .png or .jpg") from None
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
 @dataclass

@@ -43,8 +43,9 @@ def learn_merges(
 
     Returns
     -------
-    The vocabulary, `tokens` first, and the merges in the order they were made. Two merges can make
-    the same token ("a" + "aa", "aa" + "a"), so there may be more merges than new tokens.
+    The vocabulary, `tokens` first, and the merges in the order they were made: each makes one new
+    token. No two make the same, since what is merged within a token never depended on what stood
+    around it.
     """
     tokens = list(tokens)
     ids = {token: index for index, token in enumerate(tokens)}
@@ -58,16 +59,16 @@ def learn_merges(
             pair_counts[pair] += counts[index]
             words_with[pair].add(index)
 
-    # For each pair the heap holds an entry at or above its true count. A count that falls is left
-    # alone until its entry comes up; one that rises gets a new entry at once.
+    # The heap holds one entry for each pair, at or above its true count: a merge only lowers the
+    # counts of the pairs there were (an entry is put right when it comes up) and makes new pairs.
     heap = [(-pair_count, pair) for pair, pair_count in pair_counts.items()]
     heapq.heapify(heap)
     merges: list[tuple[str, str]] = []
     while heap and len(tokens) < vocab_size:
         negative_count, pair = heapq.heappop(heap)
         pair_count = pair_counts[pair]
-        if pair_count != -negative_count:
-            if 0 < pair_count < -negative_count:
+        if pair_count < -negative_count:
+            if pair_count > 0:
                 heapq.heappush(heap, (-pair_count, pair))
             continue
         if pair_count < min_count:
@@ -75,15 +76,13 @@ def learn_merges(
 
         left, right = tokens[pair[0]], tokens[pair[1]]
         merges.append((left, right))
-        merged = join(left, right)
-        if merged not in ids:
-            ids[merged] = len(tokens)
-            tokens.append(merged)
+        merged_id = len(tokens)
+        tokens.append(join(left, right))
 
         changes: Counter[Pair] = Counter()
         for index in words_with.pop(pair):
             before = spellings[index]
-            spellings[index] = after = merge_pair(before, pair, ids[merged])
+            spellings[index] = after = merge_pair(before, pair, merged_id)
             for neighbours in pairwise(before):
                 changes[neighbours] -= counts[index]
             for neighbours in pairwise(after):

@@ -23,6 +23,12 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode())
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path` in one piece; missing folders are made."""
+    with _replacing(Path(path)) as file:
+        file.write(content)
+
+
 def save_tensors(path: str | Path, obj: Any) -> None:
     """Write tensors, numbers and strings, in any nesting of dicts and lists, in one piece."""
     with _replacing(Path(path)) as file:

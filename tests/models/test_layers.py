@@ -267,3 +267,24 @@ def test_attention_matches_torch_on_the_causal_kernel():
 
     expected = attention.output(mixed.transpose(1, 2).reshape(B, T, C))
     torch.testing.assert_close(attention(hidden, is_causal=True), expected)
+
+
+@pytest.mark.parametrize("mask", ["none", "causal", "padding", "bias"])
+def test_both_ways_to_attend_in_bf16_agree(mask):
+    """With a gradient the formula is written out, without one torch's kernel does it."""
+    attention, hidden = make_attention(), torch.randn(B, T, C)
+    options = {
+        "none": {},
+        "causal": {"is_causal": True},
+        "padding": {"attn_mask": attend_mask(torch.arange(T).expand(B, T) < 3, T, is_causal=False)},
+        "bias": {"attn_mask": torch.randn(1, H, T, T)},
+    }[mask]
+    exact = attention(hidden, **options)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with_gradient = attention(hidden, **options)
+        with torch.no_grad():
+            without = attention(hidden, **options)
+
+    torch.testing.assert_close(with_gradient.float(), exact, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(without.float(), exact, rtol=0.02, atol=0.02)

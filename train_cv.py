@@ -1,0 +1,216 @@
+"""Transfer learning on pictures: the whole story with no argument, or step by step.
+
+    python train_cv.py                     pretrain, then compare the ways of transfer (3 minutes)
+    python train_cv.py --quick             the same in small
+    python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir DIR --out runs/fashion
+    python train_cv.py finetune --from runs/fashion --data mnist --data-dir DIR --num-train 500 --out runs/digits
+    python train_cv.py evaluate --from runs/digits --data mnist --data-dir DIR
+    python train_cv.py predict --from runs/digits picture.png
+    python train_cv.py show --data shapes:near
+
+train_nlp.py is the same script for text: lay the two side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import minift
+from minift.checkpoint import read_description
+from minift.data.batches import take
+from minift.recipes import story_cv
+from minift.recipes.cli import add_config, config_from, resume_file, run
+from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.pictures import contact_sheet, encode_png
+from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
+from minift.recipes.report import format_table
+from minift.recipes.sources import load_picture, load_pictures
+from minift.stages import Model
+from minift.training.files import write_bytes
+from minift.training.precision import Seeds, resolve_device
+
+FINETUNE_SKIP = ("seed", "precision", "progress")
+PRETRAIN_SKIP = (
+    *FINETUNE_SKIP, "num_steps", "max_length", "max_sentences", "mask_rate", "whole_words"
+)  # fmt: skip
+
+
+def story(args: argparse.Namespace) -> None:
+    settings = story_cv.QUICK if args.quick else story_cv.StorySettings()
+    settings = replace(
+        settings,
+        seed=args.seed,
+        num_seeds=args.seeds,
+        precision=args.precision,
+        progress=args.progress,
+    )
+    told = story_cv.tell_story(settings, args.out, say=print)
+    print()
+    print(format_table(story_cv.COLUMNS, [row.cells() for row in told.rows]))
+    print(f"\n{told.seconds:.0f} seconds; the page with pictures is {args.out / 'report.html'}")
+    minift.save(
+        told.model,
+        args.out / "pretrained",
+        classes=list(story_cv.SHAPES_CLASSES["source"]),
+        lineage={"recipe": "train_cv.py", "seed": args.seed, "data": "shapes:source"},
+    )
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    train = load_pictures(args.data, data_dir=args.data_dir, limit=args.num_train, seed=args.seed)
+    test = load_pictures(args.data, data_dir=args.data_dir, split="test", seed=args.seed)
+    steps = resnet_steps(train.dataset, args.batch_size, args.epochs)
+    config = config_from(args, PretrainConfig, num_steps=steps)
+    torch.manual_seed(Seeds.from_seed(args.seed).init)
+    model = minift.create_model(args.model, num_classes=len(train.classes))
+    model.to(resolve_device(args.device))
+    resume = resume_file(args.out, args.resume)
+    result = pretrain_resnet(
+        model, train.dataset, config, held_out=test.dataset, resume_path=resume
+    )
+    save(args, model, train.classes, parent=None)
+    print_scores(result.scores, result.seconds, args.out)
+
+
+def finetune_(args: argparse.Namespace) -> None:
+    train = load_pictures(args.data, data_dir=args.data_dir, limit=args.num_train, seed=args.seed)
+    test = load_pictures(args.data, data_dir=args.data_dir, split="test", seed=args.seed)
+    num_classes = {"classify": len(train.classes), "segment": len(train.classes) + 1}.get(args.head)
+    torch.manual_seed(Seeds.from_seed(args.seed).init)
+    if args.source is None:
+        model = minift.create_model(args.model, head=args.head, num_classes=num_classes)
+    else:
+        model = minift.load(args.source)
+        model.reset_head(args.head, num_classes)
+    model.to(resolve_device(args.device))
+    config = config_from(args, FinetuneConfig)
+    resume = resume_file(args.out, args.resume)
+    result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
+    save(args, model, train.classes, parent=args.source)
+    print(f"{result.trainable:.1%} of the weights were trained")
+    print_scores(result.scores, result.seconds, args.out)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    model = minift.load(args.source).to(resolve_device(args.device))
+    test = load_pictures(args.data, data_dir=args.data_dir, split="test", limit=args.num_test)
+    known = read_description(args.source).get("classes")
+    if known is not None and known != test.classes:
+        raise ValueError(f"--data has the classes {test.classes}, the model knows {known}")
+    print_scores(score(model, test.dataset, args.precision))
+
+
+def predict(args: argparse.Namespace) -> None:
+    model = minift.load(args.source).to(resolve_device(args.device))
+    if model.head_name != "classify":
+        raise ValueError(f"--from must have a classify head, got {model.head_name!r}")
+    classes = read_description(args.source).get("classes") or range(model.num_classes or 0)
+    for path in args.pictures:
+        image = load_picture(path, size=args.image_size)
+        with torch.inference_mode():
+            probabilities = model(image[None].to(resolve_device(args.device))).softmax(-1)[0]
+        best = probabilities.topk(min(3, len(probabilities)))
+        named = [f"{list(classes)[i]} {p:.1%}" for p, i in zip(best.values, best.indices.tolist())]
+        print(f"{path}: {', '.join(named)}")
+
+
+def show(args: argparse.Namespace) -> None:
+    pictures = load_pictures(args.data, data_dir=args.data_dir, limit=args.num_train or 5, seed=args.seed)
+    five = take(pictures.dataset, torch.arange(min(5, len(pictures.dataset["images"]))))
+    for row, label in enumerate(five["labels"].tolist()):
+        image = five["images"][row]
+        box = f", box {[round(x, 2) for x in five['boxes'][row].tolist()]}" if "boxes" in five else ""
+        print(f"{row}: {pictures.classes[label]}, {tuple(image.shape)} {image.dtype}{box}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_bytes(args.out / "show.png", encode_png(contact_sheet(five["images"], columns=5)))
+    print(f"the pictures are in {args.out / 'show.png'}")
+
+
+def save(args: argparse.Namespace, model: Model, classes: list[str], parent: str | None) -> None:
+    lineage = {
+        "recipe": f"train_cv.py {args.command}",
+        "seed": args.seed,
+        "data": args.data,
+        "num_train": args.num_train,
+        "parent": parent,
+    }
+    minift.save(model, args.out, classes=classes, lineage=lineage)
+
+
+def print_scores(scores: dict[str, float], seconds: float | None = None, out: Path | None = None) -> None:
+    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    if out is not None:
+        print(f"{seconds:.0f} seconds; saved in {out}")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
+    shared.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    shared.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default: auto)")
+    shared.add_argument("--progress", action=argparse.BooleanOptionalAction, default=True,
+                        help="show bars")  # fmt: skip
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", default="shapes:source",
+                      help="shapes:source|near|mid|far, mnist, fashion-mnist or a .npz file")  # fmt: skip
+    data.add_argument("--data-dir", help="folder of the idx files")
+    data.add_argument("--num-train", type=int, help="pictures to train on (default: all)")
+    source = argparse.ArgumentParser(add_help=False)
+    source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
+
+    parser = argparse.ArgumentParser(
+        prog="train_cv.py",
+        description=__doc__,
+        parents=[shared],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
+    parser.add_argument("--seeds", type=int, default=1, help="fine-tunings of each kind (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("runs/cv"), help="folder for what it writes")
+    parser.set_defaults(run=story)
+    commands = parser.add_subparsers(dest="command")
+
+    def command(name: str, function: object, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
+        added.set_defaults(run=function)
+        added.add_argument("--out", type=Path, default=Path("runs") / name, help="folder to write to")
+        return added
+
+    added = command("pretrain", pretrain, "train a fresh network on many labels", data)
+    added.add_argument("--model", default="resnet10", help="one of minift.list_models()")
+    added.add_argument("--epochs", type=float, default=9, help="passes over the data (default: 9)")
+    added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    add_config(added, PretrainConfig, PRETRAIN_SKIP, batch_size=128, lr=4e-3, schedule="one_cycle",
+               warmup=0.3, betas=(0.9, 0.999))  # fmt: skip
+
+    added = command("finetune", finetune_, "give a pretrained network a new task", data, source)
+    added.add_argument("--model", default="resnet10", help="from scratch, without --from")
+    added.add_argument("--head", default="classify", help="classify, segment or locate")
+    added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=1e-3)
+
+    added = command("evaluate", evaluate, "score a network on the test split", data, source)
+    added.add_argument("--num-test", type=int, help="test pictures (default: all)")
+    added = command("predict", predict, "name what is on pictures", source)
+    added.add_argument("pictures", nargs="+", help="picture files (extra: images), or .npz")
+    added.add_argument("--image-size", type=int, default=32, help="side that pictures are brought to")
+    command("show", show, "five training examples as the model sees them", data)
+
+    args = parser.parse_args(argv)
+    if args.command in ("evaluate", "predict") and args.source is None:
+        parser.error("--from must name a checkpoint folder")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run(main, "train_cv.py")
