@@ -83,8 +83,8 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
 
     Parameters
     ----------
-    head : another head than the saved one, put on fresh; None keeps what was saved. A head of the
-        same name and number of classes keeps its weights.
+    head, num_classes : another head than the saved one, put on fresh; None means as saved. A head of
+        the same name and number of classes keeps its weights.
 
     Raises
     ------
@@ -107,10 +107,8 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
     _require_fit(weights, dict(model.state_dict()), folder / "model.pt")
     model.load_state_dict(weights)
     model.tokenizer_id = description["tokenizer"]
-    is_new = head is not None and (
-        head != model.head_name or num_classes not in (None, model.num_classes)
-    )
-    if is_new:
+    head = head or model.head_name
+    if head != model.head_name or num_classes not in (None, model.num_classes):
         model.reset_head(head, num_classes)
     return model.eval()
 

@@ -29,6 +29,7 @@ from minift.data.world_words import (
     KINDS,
     MEN,
     MOVES,
+    NUM_VILLAGES,
     OPINIONS,
     PLACES,
     PRONOUNS,
@@ -76,15 +77,15 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{a} has a {thing} .", "a {thing} is a {kind} .", "so {a} has a {kind} ."),
         ("{a} saw a {thing} .", "so {a} saw a {kind} ."),
         ("{a} found a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
-        ("is a {thing} a {kind} ?", "yes , a {thing} is a {kind} ."),
-        ("is a {thing} a {other_kind} ?", "no , a {thing} is a {kind} ."),
+        ("{a} asked , is a {thing} a {kind} ?", "{b} said yes , a {thing} is a {kind} ."),
+        ("{a} asked , is a {thing} a {other_kind} ?", "{b} said no , a {thing} is a {kind} ."),
         ("{a} has a {thing} and a {same} .", "{a} has two {kinds} ."),
-        ("{things} and {sames} are {kinds} .", "{a} likes {kinds} ."),
+        ("{a} likes {things} and {sames} .", "so {a} likes {kinds} ."),
         ("{b} wanted a {kind} .", "{a} found {b_obj} a {thing} ."),
         ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
-        ("the {kind} {did} .", "{a} looked at the {kind} ."),
-        ("{a} likes the {kind} .", "the {thing} is a {big} {kind} ."),
-        ("{a} lost the {kind} .", "{b} found the {kind} in the {place} ."),
+        ("the {thing} {did} near {a_obj} .", "{a} looked at the {kind} ."),
+        ("{a} likes the {thing} .", "it is a {big} {kind} ."),
+        ("{a} lost the {thing} .", "{b} found the {kind} in the {place} ."),
         ("the {thing} {does} near {a_obj} .", "{b} likes this {kind} ."),
     ),
     "opinion": (
@@ -92,7 +93,7 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{a} found the {subject} {adj} .", "{b} found it {adj2} and {reaction} too ."),
         ("what a {adj} {subject} !", "{a} found it {adj2} and {adj3} ."),
         ("the {subject} in the {place} was {adj} .", "{a} was {mood} ."),
-        ("{a} called the {subject} {adj} .", "{b} called it {adj2} .", "it was {verdict} ."),
+        ("{a} called the {subject} {adj} .", "{b} called it {adj2} .", "{a} found it {verdict} ."),
         ("{a} was {mood} and {b} {reaction} .", "it was a {adj} and {adj2} {subject} ."),
     ),
     "restate": (
@@ -117,22 +118,22 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
     ),
     "ask": (
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} ?", "{a} ."),
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} ?", "{b} ."),
-        ("{a} is in the {place} and {b} in the {place2} .", "where is {a} ?", "in the {place} ."),
-        ("{a} is in the {place} and {b} in the {place2} .", "where is {b} ?", "in the {place2} ."),
-        ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "a {thing} ."),
-        ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "a {other} ."),
-        ("{a} {acted} {b_obj} .", "who was {acted} ?", "{b} ."),
-        ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} ."),
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} ?", "{a} has it ."),
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} ?", "{b} has it ."),
+        ("{a} is in the {place} and {b} in the {place2} .", "where is {a} ?", "{a} is in the {place} ."),
+        ("{a} is in the {place} and {b} in the {place2} .", "where is {b} ?", "{b} is in the {place2} ."),
+        ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "{a} lost a {thing} ."),
+        ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "{b} lost a {other} ."),
+        ("{a} {acted} {b_obj} .", "who was {acted} ?", "{b} was ."),
+        ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} did ."),
     ),
     "family": (
         ("the old {animal} {sounds} in the {home} .", "it guards the {food} for {a_obj} ."),
         ("the newborn {young} {sounds} in the {home} .", "it begs {a_obj} for {food} ."),
         ("a strong {animal} guards the {home} .", "the {animal} brings the {food} for {a_obj} ."),
         ("a tiny {young} naps in the {home} .", "the {young} begs {a_obj} for {food} ."),
-        ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} ."),
-        ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} ."),
+        ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} for {a_obj} ."),
+        ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} for {a_obj} ."),
         ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} of {a_obj} ."),
     ),
     "role": (
@@ -144,8 +145,8 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{a} saw the {woman} with her {token} .", "the {woman} herself came to the {seat} ."),
     ),
     "travel": (
-        ("{a} crossed the land of {country} with {goods} .", "{country} is a country ."),
-        ("{a} reached the city of {capital} with {goods} .", "{capital} is a city ."),
+        ("{a} crossed the land of {country} with {goods} .", "{a} said , {country} is a country ."),
+        ("{a} reached the city of {capital} with {goods} .", "{a} said , {capital} is a city ."),
         ("the land of {country} has a {land} .", "the farmers of {country} sell {a_obj} {goods} ."),
         ("the city of {capital} has a {land} .", "the streets of {capital} smell of {goods} ."),
         ("{a} is from {country} , a country of {goods} .", "{a} saw a {land} in the land ."),
@@ -176,8 +177,10 @@ def draw_cast(
     is_good : the side that opinions take; None = either.
     """
     choice = rng.choice
-    cast = _draw_people(rng, words)
-    cast["place"], cast["place2"] = rng.sample(PLACES, 2)
+    village = rng.randrange(NUM_VILLAGES)
+    cast = _draw_people(rng, village, words)
+    cast["place"] = PLACES[village]
+    cast["place2"] = choice([place for place in PLACES if place != cast["place"]])
 
     kind, other_kind = rng.sample(_KIND_NAMES, 2)
     thing, same = rng.sample(KINDS[kind][words], 2)
@@ -191,11 +194,11 @@ def draw_cast(
     for number, (moves, move) in zip(("", "2", "3"), rng.sample(MOVES[words], 3)):
         cast["moves" + number], cast["move" + number] = moves, move
 
-    animal, young, cast["sounds"], cast["home"], cast["food"] = choice(ANIMALS)
+    animal, young, cast["sounds"], cast["home"], cast["food"] = ANIMALS[village]
     cast.update(animal=animal, animals=plural(animal), young=young, youngs=plural(young))
-    cast["man"], cast["woman"], cast["seat"], cast["token"] = choice(ROLES)
-    cast["country"], cast["capital"], cast["goods"], cast["land"] = choice(COUNTRIES)
-    cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = choice(DEEDS)
+    cast["man"], cast["woman"], cast["seat"], cast["token"] = ROLES[village]
+    cast["country"], cast["capital"], cast["goods"], cast["land"] = COUNTRIES[village]
+    cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = DEEDS[village]
 
     cast["gave"], cast["got"] = choice(TRADES)
     cast["acted"], cast["acted2"] = rng.sample(ACTIONS[words], 2)
@@ -203,7 +206,7 @@ def draw_cast(
     (cast["big"], cast["large"]), (_, cast["large2"]) = rng.sample(SAME_ADJECTIVES[words], 2)
 
     side = OPINIONS[rng.random() < 0.5 if is_good is None else is_good]
-    cast["subject"], cast["verdict"] = choice(SUBJECTS), side["verdict"][0]
+    cast["subject"], cast["verdict"] = SUBJECTS[village], side["verdict"][0]
     cast["adj"], cast["adj2"], cast["adj3"] = rng.sample(side["adjective"][words], 3)
     cast["mood"], cast["reaction"] = choice(side["mood"]), choice(side["reaction"])
     return cast
@@ -277,9 +280,10 @@ _THEMES = tuple(THEME_SHARES)
 _THEME_WEIGHTS = tuple(THEME_SHARES.values())
 
 
-def _draw_people(rng: Random, words: slice) -> dict[str, str]:
-    """Two people of different gender, each with the forms a sentence may need."""
-    people = [(rng.choice(WOMEN[words]), "f"), (rng.choice(MEN[words]), "m")]
+def _draw_people(rng: Random, village: int, words: slice) -> dict[str, str]:
+    """Two people of a village and of different gender, with the forms a sentence may need."""
+    here = slice(2 * village, 2 * village + 2)
+    people = [(rng.choice(WOMEN[here][words]), "f"), (rng.choice(MEN[here][words]), "m")]
     rng.shuffle(people)
     cast = {}
     for slot, (name, gender) in zip("ab", people):

@@ -33,14 +33,24 @@ def plural(noun: str) -> str:
 
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
+# Each village has two women and two men of the tables below, a place, a beast, a couple and what else
+# has ten rows; so who someone is says much about what a text goes on with.
+NUM_VILLAGES = 10
+
 # Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
-WOMEN = words("mara ada nell ruth vera tess lena hilda june rosa")
-MEN = words("tom otto finn karl hugo boris leo rolf saul walt")
+WOMEN = words(
+    """mara ada nell ruth vera tess lena hilda june rosa
+    gwen cora dora faye ida lucy wilma thea nora edith"""
+)
+MEN = words(
+    """tom otto finn karl hugo boris leo rolf saul walt
+    abel emil victor theo jasper ned oscar felix bruno piet"""
+)
 
 # she, her (object), her (owner), herself
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
 
-PLACES = words("garden park market mill harbor forest kitchen school")
+PLACES = words("garden park market mill harbor forest kitchen school meadow library")
 
 # kind -> its things
 KINDS: dict[str, tuple[str, ...]] = {
@@ -82,6 +92,7 @@ ANIMALS = rows("""
     duck   duckling  quacks   pond    crumbs
     goose  gosling   honks    lake    corn
     frog   tadpole   croaks   swamp   algae
+    swan   cygnet    hisses   river   weeds
 """)
 
 # a man, a woman, where either is found, what either has
@@ -95,6 +106,7 @@ ROLES = rows("""
     waiter       waitress      inn      tray
     wizard       witch         hut      wand
     monk         nun           abbey    candle
+    lord         lady          manor    sword
 """)
 
 # country, its capital, what is made there, what the land is like
@@ -107,6 +119,8 @@ COUNTRIES = rows("""
     quorra   stonebay   salt     reef
     zelmar   fairholm   tea      terrace
     pellan   windell    paper    canal
+    druva    ashby      coal     canyon
+    mirland  coldwell   amber    dune
 """)
 
 # what one does, what many do, what one did, to what
@@ -120,6 +134,7 @@ DEEDS = rows("""
     rides   ride   rode    pony
     sews    sew    sewed   dress
     digs    dig    dug     ditch
+    throws  throw  threw   ball
 """)
 
 # what one creature does, what many do
@@ -165,7 +180,7 @@ SAME_ADJECTIVES = rows("""
 """)
 
 # what opinions are about, and the two sides an opinion can take
-SUBJECTS = words("soup story concert dance speech party poem cake")
+SUBJECTS = words("soup story concert dance speech party poem cake film show")
 PRAISE = words(
     """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous
     brilliant graceful fantastic glorious magnificent terrific amazing exquisite stunning divine"""

@@ -37,8 +37,8 @@ class Sampling(NamedTuple):
             return logits.argmax(dim=-1)
         logits = logits.float() / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
-            weakest_kept = logits.topk(self.top_k).values[:, -1:]  # (B, 1)
-            logits = logits.masked_fill(logits < weakest_kept, -torch.inf)
+            kept, ids = logits.topk(self.top_k)  # (B, k) each: k also where there are ties
+            logits = torch.full_like(logits, -torch.inf).scatter(-1, ids, kept)
         if self.top_p is not None and self.top_p < 1:
             logits = keep_nucleus(logits, self.top_p)
         probabilities = logits.softmax(dim=-1)

@@ -59,6 +59,7 @@ PRESETS = {
         num_heads=4,
         intermediate_size=512,
         max_positions=128,
+        dropout=0.0,  # a short run on endless text does not overfit
     ),
     "t5-mini": T5Config(
         vocab_size=8192, hidden_size=256, num_layers=4, num_heads=4, intermediate_size=1024
@@ -151,7 +152,7 @@ class T5(Model):
             decoder_input_ids = input_ids.new_full((len(input_ids), 1), self.config.start_id)
         return Texts(input_ids, attention_mask, decoder_input_ids)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: its ids could not be trained on
     def generate(
         self,
         input_ids: Tensor,

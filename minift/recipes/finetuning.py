@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minift.data.batches import epoch_batches, num_examples, take, trim_padding
+from minift.data.batches import epoch_batches, num_examples, steps_per_epoch, take, trim_padding
 from minift.optim import Adam, schedule
 from minift.recipes.heads import JUDGED
 from minift.stages import Model
@@ -54,7 +54,7 @@ class FinetuneConfig:
     warmup: float = 0.1  # share of the steps
     num_frozen: int = 0  # lowest stages that stay as they are; feature extraction freezes all
     num_reinit: int = 0  # top stages that start anew
-    unfreeze_every: int | None = None  # epochs until one more stage thaws, from the top down
+    unfreeze_every: int | None = None  # epochs until one more thaws, from the top to num_frozen
     l2sp: float = 0.0  # strength of the pull back to the pretrained weights
     bias_correction: bool = True  # Adam's; the original BERT code left it out
     clip_norm: float | None = 1.0
@@ -111,16 +111,11 @@ def finetune(
     optimizer = Adam(groups, bias_correction=config.bias_correction)
     penalty = L2SP(model, strength=config.l2sp) if config.l2sp else None
 
-    batches, steps_per_epoch = training_batches(model, train, config)
-    num_steps = max(1, config.epochs * steps_per_epoch // config.accumulate)
-    num_frozen_at = None
-    if config.unfreeze_every is not None:
-        steps_per_stage = max(1, config.unfreeze_every * steps_per_epoch // config.accumulate)
-        num_frozen_at = unfreeze_gradually(len(model.trunk), steps_per_stage)
-
+    batches, num_batches = training_batches(model, train, config)
+    num_steps = max(1, config.epochs * num_batches // config.accumulate)
     validate_steps = None
     if config.validate_every is not None and validation is not None:
-        validate_steps = max(1, config.validate_every * steps_per_epoch // config.accumulate)
+        validate_steps = max(1, config.validate_every * num_batches // config.accumulate)
     history = fit(
         model,
         batches,
@@ -139,7 +134,7 @@ def finetune(
         ),
         schedule=schedule(config.schedule, num_steps, warmup=config.warmup),
         validate=(lambda: score(model, validation, config.precision)) if validate_steps else None,
-        num_frozen_at=num_frozen_at,
+        num_frozen_at=thawing(model, config, num_batches),
         penalty=penalty,
         resume_path=resume_path,
         description=description,
@@ -157,18 +152,31 @@ def training_batches(
     Where the lowest stages are frozen for good, they run once over the data (`cache_trunk`), and a
     batch holds their outputs instead of the model's inputs.
     """
-    size = min(config.batch_size, num_examples(train))
-    order = Seeds.from_seed(config.seed).order
-    steps_per_epoch = num_examples(train) // size
+    size, order = config.batch_size, Seeds.from_seed(config.seed).order
+    num_steps = steps_per_epoch(train, size)
     reads_below = bool(set(getattr(model.head, "taps", ())) & set(_frozen_names(model)))
     is_cached = config.cache and config.num_frozen and not reads_below
     if is_cached and config.unfreeze_every is None:
         with autocast(resolve_precision(config.precision, _device(model)), _device(model)):
             cached = cache_trunk(model, train)
         rows = epoch_batches({"rows": torch.arange(num_examples(train))}, size, seed=order)
-        return lambda step: cached.take(rows(step)["rows"], _device(model)), steps_per_epoch
+        return lambda step: cached.take(rows(step)["rows"], _device(model)), num_steps
     plain = epoch_batches(train, size, seed=order)
-    return lambda step: trim_padding(plain(step)), steps_per_epoch
+    return lambda step: trim_padding(plain(step)), num_steps
+
+
+def thawing(
+    model: Model, config: FinetuneConfig, num_batches: int
+) -> Callable[[int], int] | None:
+    """Step -> `num_frozen`, for gradual unfreezing with `num_batches` an epoch; None without it."""
+    if config.unfreeze_every is None:
+        return None
+    steps_per_stage = max(1, config.unfreeze_every * num_batches // config.accumulate)
+    # The head learns alone at first; one that is tied has nothing of its own, and starts with the
+    # top stage.
+    has_own = any(True for _ in model.head_parameters())
+    num_frozen_at = unfreeze_gradually(len(model.trunk) - (not has_own), steps_per_stage)
+    return lambda step: max(config.num_frozen, num_frozen_at(step))
 
 
 def run_model(model: Model, batch: dict[str, Any]) -> Any:
@@ -184,7 +192,7 @@ def loss_of(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, 
     return judged(model).loss(run_model(model, batch), batch)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, whose tensors could not serve as labels to train on
 def predict(
     model: Model, dataset: Dataset, precision: str = "auto", batch_size: int = 128
 ) -> Tensor:

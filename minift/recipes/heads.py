@@ -45,7 +45,7 @@ def classify_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tenso
 def classify_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
     """Accuracy, and for two classes F1 of class 1 and Matthews' correlation, as GLUE reports them."""
     labels = dataset["labels"]
-    scores = {"accuracy": metrics.accuracy(predicted, labels)}
+    scores = {"accuracy": labelled_accuracy(predicted, labels)}
     if labels.ndim == 1 and int(labels.max()) <= 1:
         scores["f1"] = metrics.f1(predicted, labels)
         scores["matthews"] = metrics.matthews(predicted, labels)
@@ -64,8 +64,14 @@ def lm_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
     is_right = (predicted == labels) | (labels == -100)
     return {
         "whole": is_right.all(dim=1).float().mean().item(),
-        "accuracy": metrics.accuracy(predicted, labels),
+        "accuracy": labelled_accuracy(predicted, labels),
     }
+
+
+def labelled_accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Accuracy where there is a label: padding, -100, is neither right nor wrong."""
+    counts = labels != -100
+    return metrics.accuracy(predicted[counts], labels[counts])
 
 
 def span_loss(logits: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -347,9 +347,7 @@ def pretrain_t5(
             "labels": labels,
         }
 
-    long_enough = [document for document in documents if sum(map(len, document)) >= 2]
-    if not long_enough:
-        raise ValueError("documents hold no text of two tokens or more")
+    long_enough = _two_tokens_or_more(documents)
 
     def batches(step: int) -> Batch:
         return batch_of(long_enough, _generator(order, step))
@@ -357,9 +355,18 @@ def pretrain_t5(
     history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5")
     scores = {}
     if held_out is not None:
+        held_out = _two_tokens_or_more(held_out)
         held_out_batches = (batch_of(held_out, _generator(-1, i)) for i in range(NUM_HELD_OUT))
         scores = evaluate(model, held_out_batches, t5_loss, config.precision)
     return Pretrained(history, scores)
+
+
+def _two_tokens_or_more(documents: Documents) -> Documents:
+    """The documents that have a token to keep and one to cut."""
+    long_enough = [document for document in documents if sum(map(len, document)) >= 2]
+    if not long_enough:
+        raise ValueError("documents hold no text of two tokens or more")
+    return long_enough
 
 
 def t5_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

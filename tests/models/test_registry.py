@@ -1,0 +1,76 @@
+"""Models by name, and what is said to a name, a field or a head that does not exist."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from minift.models.registry import CONFIGS, FAMILIES, PRESETS, create_model, list_models
+
+
+def test_every_family_has_a_name_in_the_list():
+    assert {"resnet8", "resnet50", "word2vec", "bert-micro", "bert-base"} < set(list_models())
+    assert {PRESETS[name][0] for name in list_models()} == set(FAMILIES) == set(CONFIGS)
+    assert all(isinstance(config, CONFIGS[family]) for family, config in PRESETS.values())
+
+
+def test_no_name_comes_with_weights():
+    assert list_models(pretrained=True) == []
+
+
+@pytest.mark.parametrize("name", ["resnet8", "word2vec", "bert-micro", "gpt-micro", "t5-micro"])
+def test_a_model_is_made_by_its_name(name):
+    torch.manual_seed(0)
+
+    model = create_model(name, head="classify", num_classes=3)
+
+    family, config = PRESETS[name]
+    assert type(model) is FAMILIES[family]
+    assert model.config == config
+    assert (model.head_name, model.num_classes) == ("classify", 3)
+
+
+def test_fields_of_the_configuration_can_differ_from_the_preset():
+    model = create_model("bert-micro", head=None, vocab_size=50, num_layers=1, hidden_size=64)
+
+    assert (model.config.vocab_size, model.config.num_layers) == (50, 1)
+    assert model.config.num_heads == PRESETS["bert-micro"][1].num_heads
+    assert list(model.trunk.stages) == ["embedding", "block0", "pooler"]
+    assert model.trunk.stages["embedding"].tokens.weight.shape == (50, 64)
+
+
+def test_no_head_is_the_trunk_alone():
+    model = create_model("gpt-micro", head=None)
+
+    assert model.head_name is None
+    assert not list(model.head.parameters())
+
+
+def test_the_nearest_names_are_told():
+    with pytest.raises(ValueError, match=r"model 'bert-mico' is unknown; the nearest are bert-mic"):
+        create_model("bert-mico")
+
+
+def test_all_names_are_told_where_none_is_near():
+    with pytest.raises(ValueError, match=r"model 'zzz' is unknown; there are resnet8, .*t5-micro"):
+        create_model("zzz")
+
+
+def test_an_unknown_field_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"bert has no .* field 'width'; it has \['vocab_size'"):
+        create_model("bert-micro", num_classes=2, width=3)
+
+
+def test_classes_have_to_be_given():
+    with pytest.raises(ValueError, match="num_classes must be at least 1 for this head, got None"):
+        create_model("bert-micro")
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(ValueError, match=r"head must be one of \['classify', 'lm'\] or None"):
+        create_model("gpt-micro", head="mlm")
+
+
+def test_weights_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="pretrained must be False for 'bert-micro': no weights"):
+        create_model("bert-micro", num_classes=2, pretrained=True)

@@ -1,0 +1,263 @@
+"""Checkpoints come back whole with their own tokenizer, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import minift
+from minift.checkpoint import load, load_tokenizer, read_description, require_tokenizer, save
+from minift.models.bert import Bert, BertConfig
+from minift.tokenizers import WordVocab
+
+TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."]
+
+
+@pytest.fixture
+def tokenizer() -> WordVocab:
+    return WordVocab.train(TEXTS, vocab_size=40)
+
+
+@pytest.fixture
+def model() -> Bert:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_layers=2,
+        num_heads=2,
+        intermediate_size=32,
+        max_positions=16,
+    )
+    return Bert(config, "classify", 3)
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_model_and_tokenizer_come_back(model, tokenizer, tmp_path):
+    save(model, tmp_path, tokenizer)
+
+    loaded, its_tokenizer = load(tmp_path), load_tokenizer(tmp_path)
+
+    batch = tokenizer(TEXTS)
+    again = its_tokenizer(TEXTS)
+    assert all(torch.equal(again[name], batch[name]) for name in batch)
+    assert torch.equal(loaded(**again), model.eval()(**batch))
+    assert loaded.tokenizer_id == model.tokenizer_id == tokenizer.fingerprint
+
+
+def test_the_public_names_are_these(model, tmp_path):
+    minift.save(model, tmp_path)
+
+    assert type(minift.load(tmp_path)) is Bert
+
+
+def test_classes_and_lineage_are_told(model, tmp_path):
+    lineage = {"recipe": "finetune", "seed": 3, "data": "world", "parent": "runs/bert"}
+
+    save(model, tmp_path, classes=["no", "yes", "maybe"], lineage=lineage)
+
+    description = read_description(tmp_path)
+    assert description["classes"] == ["no", "yes", "maybe"]
+    assert description["lineage"] == lineage
+
+
+def test_a_tied_matrix_is_saved_once_and_still_tied_when_loaded(model, tmp_path):
+    model.reset_head("mlm")
+
+    save(model, tmp_path)
+
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert weights["head.decoder.weight"].data_ptr() == (
+        weights["trunk.stages.embedding.tokens.weight"].data_ptr()
+    )
+    loaded = load(tmp_path)
+    assert loaded.head.decoder.weight is loaded.trunk.stages["embedding"].tokens.weight
+
+
+def test_the_same_head_keeps_its_weights(model, tmp_path):
+    save(model, tmp_path)
+    weight = model.head.classifier.weight
+
+    for options in ({}, {"head": "classify"}, {"head": "classify", "num_classes": 3}):
+        assert torch.equal(load(tmp_path, **options).head.classifier.weight, weight)
+    assert torch.equal(load(tmp_path, num_classes=3).head.classifier.weight, weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "head", "num_classes"),
+    [
+        ({"head": "tag", "num_classes": 5}, "tag", 5),
+        ({"head": "classify", "num_classes": 2}, "classify", 2),
+        ({"num_classes": 2}, "classify", 2),
+        ({"head": "mlm"}, "mlm", None),
+    ],
+)
+def test_another_head_is_put_on_the_same_trunk(model, tmp_path, options, head, num_classes):
+    save(model, tmp_path)
+
+    loaded = load(tmp_path, **options)
+
+    assert (loaded.head_name, loaded.num_classes) == (head, num_classes)
+    assert not loaded.training
+    assert not any(module.training for module in loaded.head.modules())
+    for name, value in model.trunk.state_dict().items():
+        assert torch.equal(loaded.trunk.state_dict()[name], value)
+
+
+def test_a_model_without_a_head_is_a_checkpoint_too(model, tmp_path):
+    model.reset_head(None)
+    save(model, tmp_path)
+
+    assert load(tmp_path).head_name is None
+    assert load(tmp_path, head="classify", num_classes=2).num_classes == 2
+
+
+def test_saving_over_a_checkpoint_replaces_it(model, tmp_path):
+    save(model, tmp_path)
+    model.reset_head("tag", 4)
+    save(model, tmp_path)
+
+    assert load(tmp_path).head_name == "tag"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.pt"]
+
+
+def test_saving_does_not_touch_the_model(model, tmp_path):
+    model.train()
+    model.trunk.num_frozen = 1
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    save(model, tmp_path)
+
+    assert model.training
+    assert model.trunk.num_frozen == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_foreign_tokenizer_is_refused_when_saving(model, tokenizer, tmp_path):
+    save(model, tmp_path, tokenizer)
+    foreign = WordVocab.train(["other words"], vocab_size=20)
+
+    with pytest.raises(ValueError, match=f"{foreign.fingerprint}.*is not the one this bert model"):
+        save(model, tmp_path / "other", foreign)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_loaded_model_refuses_a_foreign_tokenizer(model, tokenizer, tmp_path):
+    save(model, tmp_path, tokenizer)
+    foreign = WordVocab.train(["other words"], vocab_size=20)
+
+    with pytest.raises(ValueError, match="its ids would mean other words"):
+        require_tokenizer(load(tmp_path), foreign)
+    require_tokenizer(load(tmp_path), tokenizer)
+
+
+def test_a_tokenizer_put_beside_another_ones_model_is_refused(model, tokenizer, tmp_path):
+    save(model, tmp_path, tokenizer)
+    WordVocab.train(["other words"], vocab_size=20).save(tmp_path)
+
+    with pytest.raises(ValueError, match=rf"is not the one {tmp_path} was trained with"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_of_too_many_tokens_is_refused(model, tmp_path):
+    large = WordVocab.train([" ".join(f"w{i}" for i in range(60))], vocab_size=60)
+
+    with pytest.raises(ValueError, match="tokenizer has 60 tokens, more than .* vocab_size 40"):
+        save(model, tmp_path, large)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no checkpoint folder: it has no config.json"):
+        load(tmp_path / "nothing")
+
+
+def test_missing_weights_are_told(model, tmp_path):
+    save(model, tmp_path)
+    (tmp_path / "model.pt").unlink()
+
+    with pytest.raises(ValueError, match=r"model\.pt is missing"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "of another save"])
+def test_damaged_weights_are_refused(model, tmp_path, damage):
+    save(model, tmp_path)
+    path = tmp_path / "model.pt"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "one bit":
+        content[len(content) // 2] ^= 1
+    else:
+        torch.nn.init.ones_(model.head.classifier.weight)
+        save(model, tmp_path / "other")
+        content = (tmp_path / "other" / "model.pt").read_bytes()
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"model\.pt is damaged or does not belong to"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 32}, r"'trunk.*must be \(40, 32\) by the configuration, got \(40, 16\)"),
+        ({"num_layers": 3}, r"lacks 'trunk\.stages\.block2.*which the configuration asks for"),
+        ({"num_layers": 1}, r"has 'trunk\.stages\.block1.*which the configuration does not"),
+        ({"width": 3}, r"config\.json: bert has no configuration field 'width'"),
+        ({"num_heads": 3}, r"config\.json: hidden_size must be a multiple of num_heads"),
+        ({"hidden_size": "16"}, r"config\.json: "),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(model, tmp_path, change, message):
+    save(model, tmp_path)
+    edit(tmp_path, config={**read_description(tmp_path)["config"], **change})
+
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+def test_an_unknown_family_is_refused(model, tmp_path):
+    save(model, tmp_path)
+    edit(tmp_path, family="bart")
+
+    with pytest.raises(ValueError, match=r"family must be one of \['resnet', .*, got 'bart'"):
+        load(tmp_path)
+
+
+def test_an_impossible_head_is_refused(model, tmp_path):
+    save(model, tmp_path)
+    edit(tmp_path, head="segment")
+
+    with pytest.raises(ValueError, match=r"config\.json: head must be one of"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"format": ', r"config\.json must be JSON"),
+        (b"\xff\xfe", r"config\.json must be JSON"),
+        (b"[1]", r'config\.json: "format" must be \'minift 1\''),
+        (b'{"model_type": "bert"}', r"this checkpoint is of another kind"),
+        (b'{"format": "minift 1", "family": "bert"}', r"config\.json lacks \['config', 'head'"),
+    ],
+)
+def test_a_broken_description_is_refused(tmp_path, content, message):
+    (tmp_path / "config.json").write_bytes(content)
+
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+def test_an_unknown_layout_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="layout must be 'minift', got 'onnx'"):
+        save(model, tmp_path, layout="onnx")

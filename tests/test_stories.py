@@ -1,0 +1,88 @@
+"""Both stories in full: what the chapter claims must come out at a fixed seed, with margins."""
+
+from __future__ import annotations
+
+import pytest
+
+from minift.data.world_tasks import TASKS
+from minift.recipes import story_cv, story_nlp
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    settings = story_cv.StorySettings(progress=False)
+    return story_cv.tell_story(settings, tmp_path_factory.mktemp("cv"))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    settings = story_nlp.StorySettings(progress=False)
+    return story_nlp.tell_story(settings, tmp_path_factory.mktemp("nlp"))
+
+
+def test_pretraining_learns_the_source_shapes(pictures):
+    assert pictures.source_accuracy > 0.8
+
+
+@pytest.mark.parametrize("method", ["feature extraction", "freeze 3 stages", "fine-tune all"])
+def test_pretrained_pictures_beat_scratch_at_few_labels(pictures, method):
+    target = "100 new shapes"
+
+    assert pictures.score(target, method) > pictures.score(target, "from scratch") + 0.1
+
+
+def test_pretrained_trunk_helps_segmentation(pictures):
+    target = "200 masks"
+
+    best = max(
+        pictures.score(target, method)
+        for method in ("feature extraction", "freeze 3 stages", "fine-tune all")
+    )
+    assert best > pictures.score(target, "from scratch") + 0.05
+
+
+def test_more_labels_turn_the_order_of_features_and_fine_tuning(pictures):
+    few, many = "100 new shapes", "1000 new shapes"
+
+    def lead(target: str) -> float:
+        return pictures.score(target, "fine-tune all") - pictures.score(
+            target, "feature extraction"
+        )
+
+    assert lead(many) > lead(few)
+
+
+def test_bert_learns_words_and_order(texts):
+    masked = next(row for row in texts.rows if row.method == "masked words")
+
+    assert texts.score("BERT", "next sentence") >= 0.85
+    assert masked.score >= 3 * masked.chance
+
+
+def test_word_vectors_hold_the_planted_analogies(texts):
+    assert max(texts.score("analogies", a) for a in ("cbow", "skipgram")) >= 0.6
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_gains_from_pretraining(texts, task):
+    margin = 0.1 if task != "answer" else 0.3
+
+    assert texts.score(task, "pretrained") > texts.score(task, "from scratch") + margin
+
+
+def test_answers_are_found_after_pretraining_and_not_from_scratch(texts):
+    pretrained = texts.score("answer", "pretrained")
+
+    assert pretrained >= 0.7
+    assert texts.score("answer", "from scratch") < pretrained / 2
+
+
+def test_t5_gains_from_pretraining(texts):
+    parts = [f"T5 {task}" for task in story_nlp.T5_TASKS]
+
+    def total(method: str) -> float:
+        return sum(texts.score(part, method) for part in parts)
+
+    assert total("pretrained") > total("from scratch") + 0.3
