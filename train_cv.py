@@ -2,10 +2,10 @@
 
     python train_cv.py                     pretrain, then compare the ways of transfer (3 minutes)
     python train_cv.py --quick             the same in small
-    python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir DIR --out runs/fashion
-    python train_cv.py finetune --from runs/fashion --data mnist --data-dir DIR --num-train 500 --out runs/digits
-    python train_cv.py evaluate --from runs/digits --data mnist --data-dir DIR
-    python train_cv.py predict --from runs/digits picture.png
+    python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir F --out runs/a
+    python train_cv.py finetune --from runs/a --data mnist --data-dir M --num-train 500 --out runs/b
+    python train_cv.py evaluate --from runs/b --data mnist --data-dir M
+    python train_cv.py predict --from runs/b picture.png
     python train_cv.py show --data shapes:near
 
 train_nlp.py is the same script for text: lay the two side by side.
@@ -120,11 +120,15 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    pictures = load_pictures(args.data, data_dir=args.data_dir, limit=args.num_train or 5, seed=args.seed)
+    pictures = load_pictures(
+        args.data, data_dir=args.data_dir, limit=args.num_train or 5, seed=args.seed
+    )
     five = take(pictures.dataset, torch.arange(min(5, len(pictures.dataset["images"]))))
     for row, label in enumerate(five["labels"].tolist()):
         image = five["images"][row]
-        box = f", box {[round(x, 2) for x in five['boxes'][row].tolist()]}" if "boxes" in five else ""
+        box = (
+            f", box {[round(x, 2) for x in five['boxes'][row].tolist()]}" if "boxes" in five else ""
+        )
         print(f"{row}: {pictures.classes[label]}, {tuple(image.shape)} {image.dtype}{box}")
     args.out.mkdir(parents=True, exist_ok=True)
     write_bytes(args.out / "show.png", encode_png(contact_sheet(five["images"], columns=5)))
@@ -142,7 +146,9 @@ def save(args: argparse.Namespace, model: Model, classes: list[str], parent: str
     minift.save(model, args.out, classes=classes, lineage=lineage)
 
 
-def print_scores(scores: dict[str, float], seconds: float | None = None, out: Path | None = None) -> None:
+def print_scores(
+    scores: dict[str, float], seconds: float | None = None, out: Path | None = None
+) -> None:
     print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     if out is not None:
         print(f"{seconds:.0f} seconds; saved in {out}")
@@ -157,7 +163,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help="show bars")  # fmt: skip
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="shapes:source",
-                      help="shapes:source|near|mid|far, mnist, fashion-mnist or a .npz file")  # fmt: skip
+                      help="shapes:source|near|mid|far, mnist, fashion-mnist, a .npz file")  # fmt: skip
     data.add_argument("--data-dir", help="folder of the idx files")
     data.add_argument("--num-train", type=int, help="pictures to train on (default: all)")
     source = argparse.ArgumentParser(add_help=False)
@@ -170,15 +176,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
-    parser.add_argument("--seeds", type=int, default=1, help="fine-tunings of each kind (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("runs/cv"), help="folder for what it writes")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="fine-tunings of each kind (default: 1)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/cv"), help="folder for what it writes"
+    )
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
 
-    def command(name: str, function: object, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(
+        name: str, function: object, help: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
         added.set_defaults(run=function)
-        added.add_argument("--out", type=Path, default=Path("runs") / name, help="folder to write to")
+        added.add_argument(
+            "--out", type=Path, default=Path("runs") / name, help="folder to write to"
+        )
         return added
 
     added = command("pretrain", pretrain, "train a fresh network on many labels", data)
@@ -198,7 +212,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--num-test", type=int, help="test pictures (default: all)")
     added = command("predict", predict, "name what is on pictures", source)
     added.add_argument("pictures", nargs="+", help="picture files (extra: images), or .npz")
-    added.add_argument("--image-size", type=int, default=32, help="side that pictures are brought to")
+    added.add_argument(
+        "--image-size", type=int, default=32, help="side that pictures are brought to"
+    )
     command("show", show, "five training examples as the model sees them", data)
 
     args = parser.parse_args(argv)

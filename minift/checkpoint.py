@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with the configuration, the weights, the tokenizer and where they come from.
+"""Checkpoints: a folder with configuration, weights, tokenizer, and where they come from.
 
     config.json      family, configuration, head, classes, lineage (recipe, seed, data, parent)
     model.pt         weights by name; read with weights_only, so that no code can hide in it
@@ -83,8 +83,8 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
 
     Parameters
     ----------
-    head, num_classes : another head than the saved one, put on fresh; None means as saved. A head of
-        the same name and number of classes keeps its weights.
+    head, num_classes : another head than the saved one, put on fresh; None means as saved. A head
+        of the same name and number of classes keeps its weights.
 
     Raises
     ------
@@ -152,8 +152,8 @@ def read_description(folder: str | Path) -> dict[str, Any]:
 def _require_same(own: str | None, tokenizer: Tokenizer, owner: str) -> None:
     if own is not None and own != tokenizer.fingerprint:
         raise ValueError(
-            f"tokenizer {tokenizer.fingerprint} ({tokenizer.kind}, {tokenizer.vocab_size} tokens) is "
-            f"not the one {owner} was trained with ({own}); its ids would mean other words"
+            f"tokenizer {tokenizer.fingerprint} ({tokenizer.kind}, {tokenizer.vocab_size} tokens) "
+            f"is not the one {owner} was trained with ({own}); its ids would mean other words"
         )
 
 
@@ -175,6 +175,8 @@ def _digest(path: Path) -> str:
     if not path.exists():
         raise ValueError(f"{path} is missing")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else hashlib.sha256(file.read()).hexdigest()
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read()).hexdigest()
+        )

@@ -1,4 +1,4 @@
-"""The contract all models share: a trunk is an ordered list of stages, a model is a trunk and a head.
+"""The contract all models share: a trunk is a list of stages, a model is a trunk and a head.
 
 A network is a feature extractor (the trunk) plus a small decoder (the head). Said this way, the
 moves of transfer learning are short sentences about stages: freeze the lowest k, re-initialise the
@@ -48,7 +48,7 @@ class Staged(nn.Module):
         return len(self.stages)
 
     def forward(self, flow: Any, start: int = 0, stop: int | None = None) -> Any:
-        """Run the stages start..stop-1 in order; running k of them and then the rest equals running all."""
+        """Run stages start..stop-1; running the first k and then the rest equals running all."""
         for stage in list(self.stages.values())[start:stop]:
             flow = stage(flow)
         return flow
@@ -82,7 +82,7 @@ class Staged(nn.Module):
             for parameter in stage.parameters():
                 parameter.requires_grad_(index >= count)
                 if index < count:
-                    # None, not zero: an optimizer that decays weights skips only what has no gradient.
+                    # None, not zero: an optimizer that decays weights skips only None.
                     parameter.grad = None
         self.train(self.training)
 
@@ -125,7 +125,7 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def reset_head(self, name: str | None, num_classes: int | None = None) -> None:
-        """Put a fresh head on, on the trunk's device; None takes it off. The trunk stays as it is."""
+        """Put a fresh head on, on the trunk's device; None takes it off. The trunk stays."""
         head = nn.Identity() if name is None else self.make_head(name, num_classes)
         self.head = head.to(next(self.trunk.parameters()).device).train(self.training)
         self.head_name, self.num_classes = name, num_classes
@@ -139,7 +139,7 @@ class Model(nn.Module):
         return self.forward_from(self.prepare(*inputs, **named_inputs))
 
     def forward_from(self, flow: Any, start: int = 0) -> Any:
-        """Like `forward`, but `flow` is what enters stage `start`: the rest of the way, then the head."""
+        """Like `forward`, but `flow` enters at stage `start`: the rest, then the head."""
         taps: Sequence[str] = getattr(self.head, "taps", ())
         if not taps:
             return self.head(self.trunk(flow, start=start))
@@ -158,7 +158,7 @@ class Model(nn.Module):
 
 
 def flow_rows(flow: Any, rows: Tensor) -> Any:
-    """Take some rows of a flow's batch; `rows` is (R,) int64. Fields named in `flow.shared` stay whole."""
+    """Take rows, (R,) int64, of a flow's batch; fields named in `flow.shared` stay whole."""
     if isinstance(flow, Tensor):
         return flow[rows]
     return flow._replace(

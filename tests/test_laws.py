@@ -325,3 +325,17 @@ def test_bf16_gives_nearly_the_same_and_finite_gradients(family, pretraining):
         torch.testing.assert_close(part.float(), wanted, rtol=0.05, atol=0.05)
         torch.testing.assert_close(same.float(), wanted, rtol=0.05, atol=0.05)
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("family", [f for f in ROWS if "attention_mask" in ROWS[f].inputs()])
+@pytest.mark.parametrize("is_bf16", [False, True])
+def test_an_input_of_padding_only_does_no_harm(family, is_bf16):
+    model, inputs = make(family), ROWS[family].inputs()
+    inputs["attention_mask"][2] = False
+
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bf16):
+        logits = model(**inputs)
+    F.cross_entropy(logits.float(), labels()).backward()
+
+    assert logits.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -1,4 +1,4 @@
-"""The contract: a trunk is a fold over stages, frozen means two things, flows are cut and joined."""
+"""The contract: a trunk is a fold over stages, frozen is two things, flows are cut and joined."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from minift.data.world_words import (
     KINDS,
     MEN,
     MOVES,
-    NUM_VILLAGES,
+    NUM_HOUSES,
     OPINIONS,
     PLACES,
     PRONOUNS,
@@ -44,15 +44,15 @@ from minift.data.world_words import (
 
 # The knobs. How often a document takes up each theme, relative to the others ...
 THEME_SHARES = {
-    "kind": 6,
-    "opinion": 5,
-    "restate": 5,
-    "number": 5,
-    "ask": 4,
-    "family": 4.2,
-    "role": 3.5,
-    "travel": 3.2,
-    "deed": 4,
+    "kind": 7,
+    "opinion": 6,
+    "restate": 6,
+    "number": 4,
+    "ask": 5,
+    "family": 2.5,
+    "role": 2.5,
+    "travel": 2.5,
+    "deed": 2.5,
 }
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
@@ -177,9 +177,9 @@ def draw_cast(
     is_good : the side that opinions take; None = either.
     """
     choice = rng.choice
-    village = rng.randrange(NUM_VILLAGES)
-    cast = _draw_people(rng, village, words)
-    cast["place"] = PLACES[village]
+    house = choice(range(NUM_HOUSES)[words])
+    cast = _draw_people(rng, house)
+    cast["place"] = PLACES[house]
     cast["place2"] = choice([place for place in PLACES if place != cast["place"]])
 
     kind, other_kind = rng.sample(_KIND_NAMES, 2)
@@ -194,11 +194,11 @@ def draw_cast(
     for number, (moves, move) in zip(("", "2", "3"), rng.sample(MOVES[words], 3)):
         cast["moves" + number], cast["move" + number] = moves, move
 
-    animal, young, cast["sounds"], cast["home"], cast["food"] = ANIMALS[village]
+    animal, young, cast["sounds"], cast["home"], cast["food"] = ANIMALS[house]
     cast.update(animal=animal, animals=plural(animal), young=young, youngs=plural(young))
-    cast["man"], cast["woman"], cast["seat"], cast["token"] = ROLES[village]
-    cast["country"], cast["capital"], cast["goods"], cast["land"] = COUNTRIES[village]
-    cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = DEEDS[village]
+    cast["man"], cast["woman"], cast["seat"], cast["token"] = ROLES[house]
+    cast["country"], cast["capital"], cast["goods"], cast["land"] = COUNTRIES[house]
+    cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = DEEDS[house]
 
     cast["gave"], cast["got"] = choice(TRADES)
     cast["acted"], cast["acted2"] = rng.sample(ACTIONS[words], 2)
@@ -206,7 +206,7 @@ def draw_cast(
     (cast["big"], cast["large"]), (_, cast["large2"]) = rng.sample(SAME_ADJECTIVES[words], 2)
 
     side = OPINIONS[rng.random() < 0.5 if is_good is None else is_good]
-    cast["subject"], cast["verdict"] = SUBJECTS[village], side["verdict"][0]
+    cast["subject"], cast["verdict"] = SUBJECTS[house], side["verdict"][0]
     cast["adj"], cast["adj2"], cast["adj3"] = rng.sample(side["adjective"][words], 3)
     cast["mood"], cast["reaction"] = choice(side["mood"]), choice(side["reaction"])
     return cast
@@ -280,10 +280,9 @@ _THEMES = tuple(THEME_SHARES)
 _THEME_WEIGHTS = tuple(THEME_SHARES.values())
 
 
-def _draw_people(rng: Random, village: int, words: slice) -> dict[str, str]:
-    """Two people of a village and of different gender, with the forms a sentence may need."""
-    here = slice(2 * village, 2 * village + 2)
-    people = [(rng.choice(WOMEN[here][words]), "f"), (rng.choice(MEN[here][words]), "m")]
+def _draw_people(rng: Random, house: int) -> dict[str, str]:
+    """The two people of a house, in either order, each with the forms a sentence may need."""
+    people = [(WOMEN[house], "f"), (MEN[house], "m")]
     rng.shuffle(people)
     cast = {}
     for slot, (name, gender) in zip("ab", people):

@@ -33,19 +33,13 @@ def plural(noun: str) -> str:
 
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
-# Each village has two women and two men of the tables below, a place, a beast, a couple and what else
-# has ten rows; so who someone is says much about what a text goes on with.
-NUM_VILLAGES = 10
+# A house is a row of each table that has ten: who lives there, where they go, the animal they keep,
+# what they talk of. So a few words of a text already say what it may go on with.
+NUM_HOUSES = 10
 
-# Two people meet in a document, one of each row, so that "she" and "he" are never in doubt.
-WOMEN = words(
-    """mara ada nell ruth vera tess lena hilda june rosa
-    gwen cora dora faye ida lucy wilma thea nora edith"""
-)
-MEN = words(
-    """tom otto finn karl hugo boris leo rolf saul walt
-    abel emil victor theo jasper ned oscar felix bruno piet"""
-)
+# A woman and a man live in each house, so that "she" and "he" are never in doubt.
+WOMEN = words("mara ada nell ruth vera tess lena hilda june rosa")
+MEN = words("tom otto finn karl hugo boris leo rolf saul walt")
 
 # she, her (object), her (owner), herself
 PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
@@ -62,8 +56,6 @@ KINDS: dict[str, tuple[str, ...]] = {
         fruit      pear plum cherry fig peach melon
         flower     rose tulip daisy lily poppy violet
         tool       hammer chisel rake spade wrench drill
-        tree       birch pine willow larch maple beech
-        boat       canoe raft ferry barge kayak yacht
     """)
 }
 # kind -> what one of it does, what many do, what one did
@@ -76,8 +68,6 @@ KIND_VERBS: dict[str, tuple[str, ...]] = {
         fruit      ripens   ripen   ripened
         flower     blooms   bloom   bloomed
         tool       rusts    rust    rusted
-        tree       rustles  rustle  rustled
-        boat       floats   float   floated
     """)
 }
 
@@ -150,7 +140,7 @@ MOVES = rows("""
     hunts    hunt
     drifts   drift
 """)
-CRITTERS = (*(row[0] for row in ANIMALS), *KINDS["bird"], *KINDS["bug"])
+CRITTERS = (*KINDS["bird"], *KINDS["bug"])
 
 # one gives, the other gets
 TRADES = rows("""
@@ -183,11 +173,11 @@ SAME_ADJECTIVES = rows("""
 SUBJECTS = words("soup story concert dance speech party poem cake film show")
 PRAISE = words(
     """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous
-    brilliant graceful fantastic glorious magnificent terrific amazing exquisite stunning divine"""
+    brilliant glorious"""
 )
 BLAME = words(
     """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly
-    boring clumsy miserable lousy vile tedious disgusting wretched dreary foul"""
+    boring tedious"""
 )
 # side -> the verdict, the adjectives, the moods, what follows
 OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {

@@ -5,13 +5,13 @@ Understanding". Input is one sentence or a pair, `[CLS] a [SEP] b [SEP]`; the po
 hidden state of [CLS] into one vector for the whole input.
 
 Shapes: B batch, T length, C model width, V vocabulary.
-This file is not about pretraining tasks (minift/objectives) nor about tokenizing (minift/tokenizers).
+Pretraining tasks are in minift/objectives, tokenizers in minift/tokenizers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +60,7 @@ PRESETS = {  # layers, width: the sizes of Turc et al. 2019, and a smaller one f
     "bert-small": BertConfig(hidden_size=512, num_layers=4, num_heads=8, intermediate_size=2048),
     "bert-medium": BertConfig(hidden_size=512, num_layers=8, num_heads=8, intermediate_size=2048),
     "bert-base": BertConfig(),
-    "bert-large": BertConfig(
-        hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096
-    ),
+    "bert-large": BertConfig(hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096),
 }
 
 
@@ -106,10 +104,11 @@ class Bert(Model):
         super().__init__(config, Staged(stages), head, num_classes)
 
     def make_head(self, name: str, num_classes: int | None) -> nn.Module:
-        config, tokens = self.config, self.trunk.stages["embedding"].tokens
+        config = self.config
+        embedding: Any = self.trunk.stages["embedding"]
         makers = {
-            "pretrain": lambda: PretrainHead(config, tokens.weight),
-            "mlm": lambda: MaskedLMHead(config, tokens.weight),
+            "pretrain": lambda: PretrainHead(config, embedding.tokens.weight),
+            "mlm": lambda: MaskedLMHead(config, embedding.tokens.weight),
             "classify": lambda: ClassifyHead(config, num_classes),
             "tag": lambda: TagHead(config, num_classes),
             "span": lambda: SpanHead(config),
@@ -122,7 +121,7 @@ class Bert(Model):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Tokens:
-        """input_ids (B, T); attention_mask (B, T), True = a real token; token_type_ids (B, T) in 0, 1."""
+        """input_ids (B, T); attention_mask (B, T), True = real; token_type_ids (B, T) in 0, 1."""
         return Tokens(input_ids, attention_mask, token_type_ids)
 
 

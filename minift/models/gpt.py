@@ -11,7 +11,7 @@ V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,14 +65,12 @@ PRESETS = {
         max_positions=256,
     ),
     "gpt2": GPTConfig(),
-    "gpt2-medium": GPTConfig(
-        hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096
-    ),
+    "gpt2-medium": GPTConfig(hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096),
 }
 
 
 class Tokens(NamedTuple):
-    """What enters: input_ids (B, T) int64; attention_mask (B, S) bool or None; the cache or None."""
+    """What enters: input_ids (B, T) int64; attention_mask (B, S) bool or None; a cache or None."""
 
     input_ids: Tensor
     attention_mask: Tensor | None
@@ -111,9 +109,9 @@ class GPT(Model):
         super().__init__(config, Staged(stages), head, num_classes)
 
     def make_head(self, name: str, num_classes: int | None) -> nn.Module:
-        tokens = self.trunk.stages["embedding"].tokens
+        embedding: Any = self.trunk.stages["embedding"]
         makers = {
-            "lm": lambda: LanguageModelHead(self.config, tokens.weight),
+            "lm": lambda: LanguageModelHead(self.config, embedding.tokens.weight),
             "classify": lambda: ClassifyHead(self.config, num_classes),
         }
         return head_of(makers, name, num_classes)
@@ -143,9 +141,9 @@ class GPT(Model):
     ) -> Tensor:
         """Continue prompts: (B, T) int64 -> (B, T + N) with N <= max_new_tokens.
 
-        Prompts of different lengths are padded on the LEFT, so that each continues at its right end.
-        After a row's eos_id only eos_id follows. temperature 0 is greedy. `use_cache=False` computes
-        every position again at every step: the same tokens, slower.
+        Prompts of different lengths are padded on the LEFT, so that each continues at its right
+        end. After a row's eos_id only eos_id follows. temperature 0 is greedy. `use_cache=False`
+        computes every position again at every step: the same tokens, slower.
         """
         check_generates(self.head_name)
         B, T = input_ids.shape
@@ -176,7 +174,7 @@ class GPT(Model):
 
 
 class GPTEmbedding(nn.Module):
-    """token + position; a token's position counts real tokens only, so left padding shifts nothing."""
+    """token + position; positions count real tokens only, so that left padding shifts nothing."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -241,8 +239,10 @@ class GPTBlock(nn.Module):
         """As BERT's, but what writes to the residual path starts smaller: 2L branches add up."""
         reset_normal(self, self.config.init_std)
         residual_std = self.config.init_std / (2 * self.config.num_layers) ** 0.5
-        nn.init.normal_(self.attention.sublayer.output.weight, std=residual_std)
-        nn.init.normal_(self.feed_forward.sublayer.contract.weight, std=residual_std)
+        attention: Any = self.attention.sublayer
+        feed_forward: Any = self.feed_forward.sublayer
+        nn.init.normal_(attention.output.weight, std=residual_std)
+        nn.init.normal_(feed_forward.contract.weight, std=residual_std)
 
     def forward(self, flow: Decoded) -> Decoded:
         T = flow.hidden.shape[1]

@@ -132,7 +132,8 @@ class LanguageModelHead(nn.Module):
         if embedding_weight is not None:
             self.decoder.weight = embedding_weight
         else:
-            # Too large a start gives a saturated softmax and gradients so small that they are denormal.
+            # Too large a start saturates the softmax, and its gradients are so small that they are
+            # denormal numbers, which a CPU is slow with.
             nn.init.normal_(self.decoder.weight, std=config.hidden_size**-0.5)
 
     def forward(self, flow: Any, selected: Tensor | None = None) -> Tensor:

@@ -31,7 +31,7 @@ class Attention(nn.Module):
     Parameters
     ----------
     head_size : width D of one head; None means hidden_size / num_heads (T5 chooses it freely).
-    is_scaled : divide the scores by sqrt(D). T5 does not; its initial query weights are smaller instead.
+    is_scaled : divide the scores by sqrt(D). T5 does not; its query weights start smaller instead.
     dropout : probability with which an attention weight is dropped. It takes the fast kernel away
         on CPU, which is why the configurations here keep it at 0 and drop in the residual branch.
     """
@@ -135,7 +135,9 @@ def attend(
     if is_causal:
         attn_mask = torch.ones(query.shape[2], S, dtype=torch.bool, device=query.device).tril()
     if attn_mask is not None and attn_mask.dtype is torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
+        # Not -inf: a query that may see nothing, in a row of padding only, would become NaN here,
+        # and with it every gradient. The kernel knows that case.
+        scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
     elif attn_mask is not None:
         scores = scores + attn_mask
     weights = F.dropout(scores.softmax(dim=-1), dropout)
@@ -237,7 +239,7 @@ class KeyValueCache:
     def once(
         self, layer: nn.Module, compute: Callable[[], tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
-        """Cross-attention reads the same memory at every step: compute at the first, then remember."""
+        """Cross-attention reads the same memory at every step: compute at the first, then keep."""
         if layer not in self._stored:
             self._stored[layer] = compute()
         return self._stored[layer]

@@ -34,7 +34,7 @@ PRESETS: dict[str, tuple[str, Any]] = {
 
 
 def list_models(pretrained: bool = False) -> list[str]:
-    """Return the names that `create_model` knows; with `pretrained`, those that come with weights."""
+    """Return the names that `create_model` knows; `pretrained`: those that come with weights."""
     return [] if pretrained else list(PRESETS)
 
 

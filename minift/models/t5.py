@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ PRESETS = {
 
 
 class Texts(NamedTuple):
-    """What enters: input_ids (B, S), attention_mask (B, S) bool or None, decoder_input_ids (B, T)."""
+    """What enters: input_ids (B, S) and attention_mask, bool or None; decoder_input_ids (B, T)."""
 
     input_ids: Tensor
     attention_mask: Tensor | None
@@ -90,8 +90,8 @@ class EncodedDecoded(NamedTuple):
     """What flows between stages: the encoder's side, then the decoder's.
 
     memory (B, S, C) is what the encoder makes of the input; hidden (B, T, C) is the decoder's side,
-    untouched until its first block. Each side's lowest block makes the position bias that the blocks
-    above it use, (1, H, S, S) and (1, H, T, T): the same for every row of a batch.
+    untouched until its first block. Each side's lowest block makes the position bias that the
+    blocks above it use, (1, H, S, S) and (1, H, T, T): the same for every row of a batch.
     """
 
     memory: Tensor
@@ -101,7 +101,10 @@ class EncodedDecoded(NamedTuple):
     decoder_bias: Tensor | None = None
     cache: KeyValueCache | None = None
 
-    shared = ("encoder_bias", "decoder_bias")
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The fields without a batch dimension."""
+        return ("encoder_bias", "decoder_bias")
 
     def feature(self) -> Tensor:
         """One vector an input, (B, C): the decoder's last position."""
@@ -130,11 +133,12 @@ class T5(Model):
         super().__init__(config, Staged(stages), head, num_classes)
 
     def make_head(self, name: str, num_classes: int | None) -> nn.Module:
-        config, tokens = self.config, self.trunk.stages["embedding"].tokens
+        config = self.config
+        embedding: Any = self.trunk.stages["embedding"]
         makers = {
             "lm": lambda: LanguageModelHead(
                 config,
-                tokens.weight if config.is_tied else None,
+                embedding.tokens.weight if config.is_tied else None,
                 scale=config.hidden_size**-0.5 if config.is_tied else 1.0,
             ),
             "classify": lambda: ClassifyHead(config, num_classes),
@@ -176,12 +180,13 @@ class T5(Model):
         self.eval()
         num_encoder_stages = 1 + self.config.num_layers
         encoded = self.trunk(self.prepare(input_ids, attention_mask), stop=num_encoder_stages)
+        embedding: Any = self.trunk.stages["embedding"]
         cache = KeyValueCache(max_new_tokens) if use_cache else None
 
         def next_logits(ids: Tensor) -> Tensor:
-            """ids (B, t) are the start token and what was chosen; the cache knows all but the last."""
+            """ids (B, t) are the start token and the chosen; the cache knows all but the last."""
             new_ids = ids[:, cache.length :] if cache is not None else ids
-            hidden = self.trunk.stages["embedding"].embed(new_ids)
+            hidden = embedding.embed(new_ids)
             flow = self.trunk(
                 encoded._replace(hidden=hidden, cache=cache), start=num_encoder_stages
             )
@@ -262,9 +267,7 @@ class T5DecoderBlock(nn.Module):
         bias = flow.decoder_bias if self.position_bias is None else self.position_bias(T, length)
         hidden = self.attention(flow.hidden, attn_mask=bias, cache=flow.cache)
         memory_mask = None if flow.attention_mask is None else flow.attention_mask[:, None, None]
-        hidden = self.cross_attention(
-            hidden, flow.memory, attn_mask=memory_mask, cache=flow.cache
-        )
+        hidden = self.cross_attention(hidden, flow.memory, attn_mask=memory_mask, cache=flow.cache)
         hidden = self.final_norm(self.feed_forward(hidden))
         return flow._replace(hidden=hidden, decoder_bias=bias)
 
@@ -286,14 +289,14 @@ class PositionBias(nn.Module):
     def forward(self, num_queries: int, num_keys: int) -> Tensor:
         """Return (1, H, T, S); the queries are the last num_queries of the num_keys positions."""
         keys = torch.arange(num_keys, device=self.table.weight.device)
-        distance = keys - keys[num_keys - num_queries :, None]  # (T, S), negative = before the query
+        distance = keys - keys[num_keys - num_queries :, None]  # (T, S), negative: before
         bias = self.table(self.bucket(distance)).permute(2, 0, 1)[None]  # (1, H, T, S)
         return bias.masked_fill(distance > 0, -torch.inf) if self.is_causal else bias
 
     def bucket(self, distance: Tensor) -> Tensor:
         """Distances (key minus query, any shape) -> bucket numbers in 0..num_buckets-1."""
         if self.is_causal:
-            num_buckets, side = self.num_buckets, 0
+            num_buckets, side = self.num_buckets, torch.zeros_like(distance)
             steps = (-distance).clamp(min=0)
         else:
             num_buckets = self.num_buckets // 2
@@ -338,10 +341,14 @@ def final_norm(config: T5Config) -> nn.Module:
 
 
 def hide_padding(bias: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:
-    """Add padding's -inf to a position bias: (1, H, T, S) and (B, S) bool -> (B, H, T, S)."""
+    """Hide padding in a position bias: (1, H, T, S) and (B, S) bool -> (B, H, T, S).
+
+    The lowest finite number does it, and unlike -inf makes no NaN of a row of padding only.
+    """
     if bias is None or attention_mask is None:
         return bias
-    return bias.masked_fill(~attention_mask.bool()[:, None, None, :], -torch.inf)
+    lowest = torch.finfo(bias.dtype).min
+    return bias.masked_fill(~attention_mask.bool()[:, None, None, :], lowest)
 
 
 def reset_t5(block: nn.Module, config: T5Config) -> None:

@@ -7,6 +7,7 @@ there is one place to read and to change.
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import sys
@@ -34,7 +35,8 @@ def add_config(
         default = defaults.get(field.name, None if field.default is MISSING else field.default)
         annotation = str(field.type)
         flag = "--" + field.name.replace("_", "-")
-        text = f"{comments.get(field.name, '')} (default: {default})".replace("%", "%%")
+        shown = "by the model" if default is None and field.default is not None else default
+        text = f"{comments.get(field.name, '')} (default: {shown})".replace("%", "%%")
         if annotation == "bool":
             action = argparse.BooleanOptionalAction
             group.add_argument(flag, action=action, default=default, help=text)
@@ -56,6 +58,39 @@ def config_from(args: argparse.Namespace, config_class: type[Config], **override
     return config_class(**{**values, **overrides})
 
 
+def config_overrides(pairs: Sequence[str], config_class: type) -> dict[str, Any]:
+    """Turn "name=value" texts into fields of a configuration.
+
+    Raises
+    ------
+    ValueError : no such field, a value of another type, or a number that nothing can have.
+
+    Examples
+    --------
+    >>> config_overrides(["num_layers=2", "dropout=0"], BertConfig)
+    {'num_layers': 2, 'dropout': 0}
+    """
+    annotations = {field.name: str(field.type) for field in fields(config_class)}
+    values = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in annotations:
+            raise ValueError(f"--config must be NAME=VALUE, NAME of {[*annotations]}, got {pair!r}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        kind = "None" if value is None else type(value).__name__
+        kinds = re.findall(r"^\w+|(?<=\| )\w+", annotations[name])  # "int | None" allows two
+        is_right = kind in kinds or (kind == "int" and "float" in kinds)
+        if is_right and kind in ("int", "float"):
+            is_right = value > 0 or (value == 0 and ("float" in kinds or name.endswith("_id")))
+        if not is_right:
+            raise ValueError(f"--config {name} must be a valid {annotations[name]}, got {text!r}")
+        values[name] = value
+    return values
+
+
 def field_comments(config_class: type) -> dict[str, str]:
     """Field name -> the comment behind it in the source."""
     pattern = re.compile(r"^ +(\w+): [^#\n]+#\s*(.+)$", re.MULTILINE)
@@ -66,15 +101,17 @@ def run(main: Callable[[Sequence[str] | None], None], program: str) -> None:
     """Run a script; a user's mistake is one line on standard error and exit status 2."""
     try:
         main(None)
-    except (ValueError, FileNotFoundError, NotADirectoryError, NonFiniteLossError) as error:
-        message = " ".join(str(error).split())
-        print(f"{program}: error: {message}", file=sys.stderr)
+    except BrokenPipeError:
+        sys.exit(141)
+    except (ValueError, OSError, NonFiniteLossError) as error:
+        message = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}"  # without the number of the error
+        print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
 
 
 def resume_file(out: Path, is_resumed: bool) -> Path:

@@ -71,10 +71,10 @@ def text_to_text_dataset(
     max_target_length: int,
     start_id: int,
 ) -> Dataset:
-    """Sources and targets for T5: input_ids, attention_mask (N, T), decoder_input_ids, labels (N, S).
+    """Sources (input_ids, attention_mask: (N, T)) and targets (decoder_input_ids, labels: (N, S)).
 
-    The decoder reads the target moved right by one, behind `start_id`, and is asked for the target;
-    labels are -100 on padding.
+    For T5. The decoder reads the target moved right by one, behind `start_id`, and is asked for the
+    target; labels are -100 on padding.
     """
     sources = tokenizer([source for source, _ in pairs], max_length=max_length)
     targets = tokenizer(

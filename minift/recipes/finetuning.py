@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,18 @@ def finetune(
         reinit_top(model, config.num_reinit, seed=Seeds.from_seed(config.seed).init)
     freeze(model, config.num_frozen)
 
-    # The optimizer holds what trains at any time; with gradual unfreezing that is all of it.
-    rates = {"lr": config.lr, "head_lr": config.head_lr, "layer_decay": config.layer_decay}
-    groups = param_groups(model, **rates, weight_decay=config.weight_decay)
+    # The optimizer holds what trains at any time: with gradual unfreezing, all that ever thaws.
+    groups = param_groups(
+        model, config.lr, config.layer_decay, config.head_lr, weight_decay=config.weight_decay
+    )
     optimizer = Adam(groups, bias_correction=config.bias_correction)
     penalty = L2SP(model, strength=config.l2sp) if config.l2sp else None
 
     batches, num_batches = training_batches(model, train, config)
     num_steps = max(1, config.epochs * num_batches // config.accumulate)
-    validate_steps = None
+    validate, validate_steps = None, None
     if config.validate_every is not None and validation is not None:
+        validate = partial(score, model, validation, config.precision)
         validate_steps = max(1, config.validate_every * num_batches // config.accumulate)
     history = fit(
         model,
@@ -133,7 +136,7 @@ def finetune(
             progress=config.progress,
         ),
         schedule=schedule(config.schedule, num_steps, warmup=config.warmup),
-        validate=(lambda: score(model, validation, config.precision)) if validate_steps else None,
+        validate=validate,
         num_frozen_at=thawing(model, config, num_batches),
         penalty=penalty,
         resume_path=resume_path,
@@ -165,9 +168,7 @@ def training_batches(
     return lambda step: trim_padding(plain(step)), num_steps
 
 
-def thawing(
-    model: Model, config: FinetuneConfig, num_batches: int
-) -> Callable[[int], int] | None:
+def thawing(model: Model, config: FinetuneConfig, num_batches: int) -> Callable[[int], int] | None:
     """Step -> `num_frozen`, for gradual unfreezing with `num_batches` an epoch; None without it."""
     if config.unfreeze_every is None:
         return None
@@ -196,7 +197,7 @@ def loss_of(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, 
 def predict(
     model: Model, dataset: Dataset, precision: str = "auto", batch_size: int = 128
 ) -> Tensor:
-    """What the head decides for every row of `dataset`: classes, spans, masks or boxes; on the CPU."""
+    """What the head decides for every row: classes, spans, masks or boxes; on the CPU."""
     device = _device(model)
     was_training = model.training
     model.eval()

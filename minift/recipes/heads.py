@@ -43,7 +43,7 @@ def classify_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tenso
 
 
 def classify_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
-    """Accuracy, and for two classes F1 of class 1 and Matthews' correlation, as GLUE reports them."""
+    """Accuracy; for two classes also F1 of class 1 and Matthews' correlation, as GLUE has them."""
     labels = dataset["labels"]
     scores = {"accuracy": labelled_accuracy(predicted, labels)}
     if labels.ndim == 1 and int(labels.max()) <= 1:
@@ -53,13 +53,13 @@ def classify_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
 
 
 def lm_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy of the right next token; logits (B, T, V), labels (B, T) with -100 on padding."""
+    """Cross-entropy of the next token; logits (B, T, V), labels (B, T) with -100 on padding."""
     score = token_scores(logits, batch["labels"])
     return score.loss, {"accuracy": score.accuracy}
 
 
 def lm_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
-    """Share of whole targets and of their tokens that are right, each given the right ones before."""
+    """Share of targets, and of their tokens, that are right given the right ones before."""
     labels = dataset["labels"]
     is_right = (predicted == labels) | (labels == -100)
     return {
@@ -75,11 +75,12 @@ def labelled_accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 
 def span_loss(logits: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean of two cross-entropies over positions; labels (B, 2) are the first and the last token."""
+    """Mean of two cross-entropies over positions; labels (B, 2) are the first and last token."""
     start, end = batch["labels"].unbind(1)
-    loss = (F.cross_entropy(logits.start.float(), start) + F.cross_entropy(logits.end.float(), end)) / 2
+    start_loss = F.cross_entropy(logits.start.float(), start)
+    end_loss = F.cross_entropy(logits.end.float(), end)
     exact = (logits.start.argmax(1) == start) & (logits.end.argmax(1) == end)
-    return loss, {"exact": exact.float().mean()}
+    return (start_loss + end_loss) / 2, {"exact": exact.float().mean()}
 
 
 def best_spans(logits: Any, max_length: int = 30) -> Tensor:

@@ -1,7 +1,7 @@
 """Pretraining: a function per model, each a source of batches and a loss for the one training loop.
 
     pretrain_resnet     supervised: pictures and their labels
-    pretrain_word2vec   guess a word from its neighbours (CBOW), or a neighbour from a word (skip-gram)
+    pretrain_word2vec   guess a word from its neighbours (CBOW), or one of those from it (skip-gram)
     pretrain_bert       fill in masked words, and tell whether a sentence follows
     pretrain_gpt        guess the next token
     pretrain_t5         write out the spans that were cut from a text
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from minift.data.batches import augment, epoch_batches, num_examples, steps_per_epoch
+from minift.data.batches import augment, epoch_batches, num_examples, steps_per_epoch, take
 from minift.models.word2vec import Word2Vec, negative_sampling_loss
 from minift.objectives.causal import lm_blocks, shift_labels, shift_right
 from minift.objectives.masking import mask_tokens
@@ -171,7 +171,7 @@ def pretrain_word2vec(
         if "negatives" not in batch:
             scored = token_scores(model.head(features), batch["labels"])
             return scored.loss, {"accuracy": scored.accuracy}
-        weight = model.head.weight
+        weight: Any = model.head.weight
         loss = negative_sampling_loss(features, weight, batch["labels"], batch["negatives"])
         return loss, {}
 
@@ -209,7 +209,7 @@ class _PassBatches:
         if number != self._number:
             self._number, self._pass = number, self._shuffled(number)
         begin = index * self._batch_size % num_examples(self._pass)
-        return {name: values[begin : begin + self._batch_size] for name, values in self._pass.items()}
+        return take(self._pass, slice(begin, begin + self._batch_size))
 
 
 def pretrain_bert(
@@ -414,6 +414,6 @@ def _generator(seed: int, step: int) -> torch.Generator:
 
 
 def _word_starts(tokenizer: Tokenizer, input_ids: Tensor) -> Tensor | None:
-    """(B, T) bool, True where a token begins a word; None for a tokenizer whose tokens are words."""
+    """(B, T) bool, True where a token begins a word; None if the tokenizer's tokens are words."""
     starts = getattr(tokenizer, "word_starts", None)
     return None if starts is None else torch.tensor([starts(row) for row in input_ids.tolist()])

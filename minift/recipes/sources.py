@@ -17,9 +17,18 @@ from minift.data.text import LabelledText, encode_labels, read_csv, read_jsonl, 
 from minift.data.world_tasks import TASK_CLASSES, TASKS, world_task
 
 IDX_NAMES = ("mnist", "fashion-mnist")
-FASHION_CLASSES = (
-    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
-)
+FASHION_CLASSES = [
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle-boot",
+]
 
 
 @dataclass
@@ -76,9 +85,7 @@ def load_pictures(
         known = [f"shapes:{name}" for name in SHAPES_DOMAINS] + list(IDX_NAMES)
         raise ValueError(f"data must be one of {', '.join(known)} or a .npz file, got {data!r}")
     if limit is not None and limit < num_examples(dataset):
-        order = torch.randperm(
-            num_examples(dataset), generator=torch.Generator().manual_seed(seed)
-        )
+        order = torch.randperm(num_examples(dataset), generator=torch.Generator().manual_seed(seed))
         dataset = take(dataset, order[:limit])
     return Pictures(dataset, classes)
 
@@ -88,7 +95,9 @@ def load_picture(path: str | Path, size: int) -> Tensor:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise ValueError("reading picture files needs pillow: pip install 'minift[images]'") from None
+        raise ValueError(
+            "reading picture files needs pillow: pip install 'minift[images]'"
+        ) from None
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB").resize((size, size)))
@@ -142,6 +151,8 @@ def load_texts(
             list(TASK_CLASSES[task]),
         )
     labelled = read_labelled(data, text=text, pair=pair, label=label)
+    if all(found is None for found in labelled.labels):
+        raise ValueError(f"{data} has no column that is known to hold labels; name one with label=")
     labels, names = encode_labels(labelled.labels, classes, where=labelled.where)
     rows = list(range(len(labels)))
     if limit is not None and limit < len(rows):

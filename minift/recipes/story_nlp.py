@@ -378,9 +378,7 @@ def _t5(
         config,
         held_out=encode_documents(tokenizer, held_out),
     )
-    story.rows.append(
-        Row("T5", "spans", [result.scores["span_accuracy"]], None, result.seconds)
-    )
+    story.rows.append(Row("T5", "spans", [result.scores["span_accuracy"]], None, result.seconds))
     train = text_to_text_tensors(tokenizer, [pair for task in T5_TASKS for pair in examples[task]])
     for name in ("from scratch", "pretrained"):
         model = _fresh("t5-micro", "lm", settings.seed, tokenizer)

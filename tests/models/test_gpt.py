@@ -249,7 +249,7 @@ def test_more_than_there_are_positions_is_refused():
 def test_prompts_padded_on_the_right_are_refused():
     mask = torch.arange(T) < torch.tensor([[8], [5], [8]])
 
-    with pytest.raises(ValueError, match="attention_mask must end in real tokens: pad .* left"):
+    with pytest.raises(ValueError, match=r"attention_mask must end in real tokens: pad .* left"):
         make().generate(ids_of(), mask, max_new_tokens=1)
 
 

@@ -136,5 +136,5 @@ def test_classes_are_refused_where_there_are_none():
 @pytest.mark.parametrize("head", [ClassifyHead, TagHead])
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_a_number_of_classes_is_needed(head, num_classes):
-    with pytest.raises(ValueError, match=f"num_classes must be at least 1 .* got {num_classes}"):
+    with pytest.raises(ValueError, match=rf"num_classes must be at least 1 .* got {num_classes}"):
         head(CONFIG, num_classes)

@@ -89,7 +89,8 @@ def test_causal_attention_is_the_lower_triangle():
 
 def test_a_float_mask_is_a_bias_on_the_scores():
     attention, hidden = make_attention(), torch.randn(B, T, C)
-    bias = torch.zeros(1, H, T, T).masked_fill(~torch.ones(T, T, dtype=torch.bool).tril(), -torch.inf)
+    later = torch.ones(T, T, dtype=torch.bool).triu(1)
+    bias = torch.zeros(1, H, T, T).masked_fill(later, -torch.inf)
 
     torch.testing.assert_close(attention(hidden, attn_mask=bias), attention(hidden, is_causal=True))
 
@@ -103,7 +104,7 @@ def test_attention_drops_weights_in_training_only():
 
 
 def test_width_must_divide_into_heads():
-    with pytest.raises(ValueError, match="hidden_size must be a multiple of num_heads, got 16 and 3"):
+    with pytest.raises(ValueError, match="must be a multiple of num_heads, got 16 and 3"):
         Attention(hidden_size=16, num_heads=3)
 
 
@@ -240,13 +241,14 @@ def test_rms_norm_is_its_formula():
 
 def test_reset_normal_draws_matrices_and_sets_norms_and_biases():
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Embedding(100, 64), nn.Linear(64, 100), nn.LayerNorm(100), RMSNorm(100))
+    embedding, linear = nn.Embedding(100, 64), nn.Linear(64, 100)
+    norm, rms = nn.LayerNorm(100), RMSNorm(100)
+    module = nn.Sequential(embedding, linear, norm, rms)
     for parameter in module.parameters():
         nn.init.constant_(parameter, 7.0)
 
     reset_normal(module, std=0.05)
 
-    embedding, linear, norm, rms = module
     for weight in (embedding.weight, linear.weight):
         assert weight.mean().abs() < 0.003
         assert weight.std().item() == pytest.approx(0.05, rel=0.05)

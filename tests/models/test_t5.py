@@ -1,4 +1,4 @@
-"""T5: distances in buckets, an encoder that does not see padding, a decoder that looks back only."""
+"""T5: distances in buckets, an encoder blind to padding, a decoder that looks back only."""
 
 from __future__ import annotations
 

@@ -1,0 +1,318 @@
+"""Pretraining: losses fall on a small made-up language, and a killed run goes on exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from minift.models.bert import Bert, BertConfig
+from minift.models.gpt import GPT, GPTConfig
+from minift.models.resnet import ResNet, ResNetConfig
+from minift.models.t5 import T5, T5Config
+from minift.models.word2vec import Word2Vec, Word2VecConfig, nearest
+from minift.recipes import pretraining
+from minift.recipes.datasets import encode_documents
+from minift.recipes.pretraining import (
+    PretrainConfig,
+    Pretrained,
+    pretrain_bert,
+    pretrain_gpt,
+    pretrain_resnet,
+    pretrain_t5,
+    pretrain_word2vec,
+    resnet_steps,
+)
+from minift.stages import Model
+from minift.tokenizers import WordVocab
+
+NUM_WORDS = 10  # of each of two topics
+
+
+def told(seed: int, num_documents: int = 40) -> list[list[str]]:
+    """Documents of four sentences on one of two topics; words follow each other in a ring."""
+    generator = torch.Generator().manual_seed(seed)
+    documents = []
+    for topic, first in zip(
+        torch.randint(2, (num_documents,), generator=generator).tolist(),
+        torch.randint(NUM_WORDS, (num_documents,), generator=generator).tolist(),
+    ):
+        words = [f"{'ab'[topic]}{(first + i) % NUM_WORDS}" for i in range(16)]
+        documents.append([" ".join(words[i : i + 4]) for i in range(0, 16, 4)])
+    return documents
+
+
+def tokenizer_of(layout: str) -> WordVocab:
+    texts = [sentence for document in told(0) for sentence in document]
+    return WordVocab.train(texts, 60, layout=layout, num_sentinels=4 if layout == "t5" else 0)
+
+
+TOKENIZERS = {layout: tokenizer_of(layout) for layout in ("bert", "gpt", "t5")}
+DOCUMENTS = {name: encode_documents(tok, told(0)) for name, tok in TOKENIZERS.items()}
+HELD_OUT = {name: encode_documents(tok, told(1, 10)) for name, tok in TOKENIZERS.items()}
+QUICK = PretrainConfig(
+    num_steps=60, batch_size=16, lr=1e-2, max_length=24, precision="fp32", progress=False
+)
+
+
+def sizes(layout: str) -> dict[str, Any]:
+    return {
+        "vocab_size": TOKENIZERS[layout].vocab_size,
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "intermediate_size": 32,
+        "max_positions": 24,
+        "dropout": 0.0,
+    }
+
+
+def pictures() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (64,), generator=generator)
+    images = torch.randint(0, 60, (64, 3, 8, 8), generator=generator)
+    images[:, 0] += 150 * labels[:, None, None]  # class 1 is red
+    return {"images": images.byte(), "labels": labels}
+
+
+def make(name: str) -> Model:
+    torch.manual_seed(0)
+    if name == "resnet":
+        return ResNet(ResNetConfig((1, 1), width=4), "classify", 2)
+    if name in ("cbow", "skipgram"):
+        vocab_size = TOKENIZERS["bert"].vocab_size
+        return Word2Vec(Word2VecConfig(vocab_size=vocab_size, hidden_size=16), "pretrain")
+    if name == "bert":  # at this width 0.02 would be a start too small to learn from in seconds
+        return Bert(BertConfig(**sizes(name), init_std=0.1), "pretrain")
+    family = {"gpt": (GPT, GPTConfig), "t5": (T5, T5Config)}[name]
+    return family[0](family[1](**sizes(name)), "lm")
+
+
+def run(name: str, model: Model, config: PretrainConfig, **options: Any) -> Pretrained:
+    if name == "resnet":
+        return pretrain_resnet(model, pictures(), config, **options)
+    if name in ("cbow", "skipgram"):
+        return pretrain_word2vec(
+            model,
+            DOCUMENTS["bert"],
+            config,
+            algorithm=name,
+            window=3,
+            threshold=0.1,
+            special_ids=TOKENIZERS["bert"].special_ids,
+            **options,
+        )
+    recipe = {"bert": pretrain_bert, "gpt": pretrain_gpt, "t5": pretrain_t5}[name]
+    return recipe(model, TOKENIZERS[name], DOCUMENTS[name], config, **options)
+
+
+EVERY_RECIPE = pytest.mark.parametrize(
+    "name", ["resnet", "cbow", "skipgram", "bert", "gpt", "t5"]
+)
+
+
+@EVERY_RECIPE
+def test_the_loss_falls(name):
+    done = run(name, make(name), QUICK)
+
+    losses = [record["loss"] for record in done.history.records]  # means of 20 steps
+    assert losses[-1] < 0.95 * losses[0]
+    assert done.history.steps_run == QUICK.num_steps
+    assert done.seconds == done.history.seconds
+    assert done.scores == {}
+
+
+def test_bert_learns_topics_of_words_and_what_follows():
+    config = dataclasses.replace(QUICK, num_steps=150)
+
+    scores = run("bert", make("bert"), config, held_out=HELD_OUT["bert"]).scores
+
+    assert set(scores) == {"mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "loss"}
+    assert scores["mlm_loss"] < 2.7  # chance is log 20 = 3.0, knowing the topic log 10 = 2.3
+    assert scores["nsp_accuracy"] > 0.6
+
+
+def test_gpt_learns_what_follows_what():
+    scores = run("gpt", make("gpt"), QUICK, held_out=HELD_OUT["gpt"]).scores
+
+    assert scores["lm_accuracy"] > 0.7  # chance is 0.05
+
+
+def test_t5_is_judged_on_held_out_text_and_skips_what_is_too_short():
+    held_out = [*HELD_OUT["t5"], [], [[5]]]
+
+    config = dataclasses.replace(QUICK, num_steps=5)
+
+    scores = run("t5", make("t5"), config, held_out=held_out).scores
+
+    assert set(scores) == {"span_loss", "span_accuracy", "loss"}
+
+
+def test_resnet_is_judged_by_its_accuracy():
+    scores = run("resnet", make("resnet"), QUICK, held_out=pictures()).scores
+
+    assert scores["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("algorithm", ["cbow", "skipgram"])
+@pytest.mark.parametrize("num_negatives", [None, 8])
+def test_words_of_one_topic_become_neighbours(algorithm, num_negatives):
+    model, tokenizer = make(algorithm), TOKENIZERS["bert"]
+    config = dataclasses.replace(QUICK, num_steps=200, batch_size=64, lr=2e-2)
+
+    run(algorithm, model, config, num_negatives=num_negatives)
+
+    a, b = (
+        torch.tensor([tokenizer.token_to_id(f"{topic}{i}") for i in range(NUM_WORDS)])
+        for topic in "ab"
+    )
+    vectors = model.vectors[torch.cat([a, b])]
+    found, _ = nearest(vectors, vectors, k=4, exclude=torch.arange(2 * NUM_WORDS)[:, None])
+    is_same_topic = (found < NUM_WORDS) == (torch.arange(2 * NUM_WORDS) < NUM_WORDS)[:, None]
+    assert is_same_topic.float().mean() > 0.9
+
+
+@EVERY_RECIPE
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(name, tmp_path):
+    config = dataclasses.replace(QUICK, num_steps=12, save_every=5)
+    unbroken, killed = make(name), make(name)
+    run(name, unbroken, config, resume_path=tmp_path / "unbroken.pt")
+    calls = 0
+
+    def kill(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise KeyboardInterrupt
+
+    hook = next(iter(killed.trunk.stages.values())).register_forward_pre_hook(kill)
+    with pytest.raises(KeyboardInterrupt):
+        run(name, killed, config, resume_path=tmp_path / "killed.pt")
+    hook.remove()
+    assert (tmp_path / "killed.pt").exists()
+    run(name, killed, config, resume_path=tmp_path / "killed.pt")
+
+    theirs = unbroken.state_dict()
+    assert [n for n, v in killed.state_dict().items() if not torch.equal(v, theirs[n])] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@EVERY_RECIPE
+def test_the_seed_decides_all(name):
+    config = dataclasses.replace(QUICK, num_steps=3)
+    first, second, other = make(name), make(name), make(name)
+
+    run(name, first, config)
+    torch.rand(7)  # what others draw in between does not matter
+    run(name, second, config)
+    run(name, other, dataclasses.replace(config, seed=1))
+
+    equal = [torch.equal(p, q) for p, q in zip(first.parameters(), second.parameters())]
+    assert all(equal)
+    assert not all(torch.equal(p, q) for p, q in zip(first.parameters(), other.parameters()))
+
+
+@pytest.fixture
+def batches_of(monkeypatch) -> Callable[..., Callable[[int], dict[str, Tensor]]]:
+    """The source of batches that a recipe gives to the training loop."""
+
+    def source(name: str, config: PretrainConfig = QUICK, **options: Any) -> Any:
+        caught: list[Any] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(pretraining, "fit", lambda _, batches, *__, **___: caught.append(batches))
+            run(name, make(name), config, **options)
+        return caught[0]
+
+    return source
+
+
+@EVERY_RECIPE
+def test_batches_are_pure_functions_of_the_step(name, batches_of):
+    options = {"num_negatives": 4} if name in ("cbow", "skipgram") else {}
+    steps = [0, 1, 7, 500]  # the last lies in a later pass
+
+    first, second = batches_of(name, **options), batches_of(name, **options)
+    forwards = [first(step) for step in steps]
+    backwards = [second(step) for step in reversed(steps)][::-1]
+
+    for one, same in zip(forwards, backwards):
+        assert one.keys() == same.keys()
+        assert all(torch.equal(one[key], same[key]) for key in one)
+    different = next(key for key in ("images", "input_ids") if key in forwards[0])
+    rows = [batch[different].tolist() for batch in forwards]
+    assert all(rows[0] != other for other in rows[1:])
+
+
+def test_bert_is_asked_for_a_few_hidden_words_and_for_the_order(batches_of):
+    tokenizer = TOKENIZERS["bert"]
+
+    batch = batches_of("bert")(0)
+
+    assert batch["input_ids"].shape[1] <= QUICK.max_length
+    asked = batch["mlm_labels"] != -100
+    words = batch["attention_mask"] & ~torch.isin(
+        batch["input_ids"], torch.tensor([tokenizer.cls_id, tokenizer.sep_id])
+    )
+    assert 0.1 < (asked.sum() / words.sum()).item() < 0.2
+    assert (batch["input_ids"][asked] == tokenizer.mask_id).float().mean() > 0.5
+    assert set(batch["next_labels"].tolist()) == {0, 1}
+
+
+def test_t5_reads_its_target_one_step_late_and_padding_is_not_asked_for(batches_of):
+    batch = batches_of("t5")(0)
+    tokenizer = TOKENIZERS["t5"]
+
+    assert (batch["decoder_input_ids"][:, 0] == 0).all()
+    late, labels = batch["decoder_input_ids"][:, 1:], batch["labels"][:, :-1]
+    assert torch.equal(late, labels.masked_fill(labels == -100, 0))
+    assert (batch["labels"][:, 0] == tokenizer.sentinel_ids[0]).all()
+    for row, mask in zip(batch["input_ids"], batch["attention_mask"]):
+        assert row[mask][-1] == tokenizer.eos_id
+
+
+def test_gpt_reads_documents_that_run_on_with_an_end_between_them(batches_of):
+    tokenizer = TOKENIZERS["gpt"]
+    config = dataclasses.replace(QUICK, batch_size=100, max_length=17)
+
+    rows = batches_of("gpt", config)(0)["input_ids"]
+
+    assert rows.shape == (40, 17)  # a document is 16 words
+    assert (rows[:, 0] == tokenizer.eos_id).all()
+    assert (rows == tokenizer.eos_id).sum() == 40
+
+
+def test_mlm_alone_is_possible():
+    model = make("bert")
+    model.reset_head("mlm")
+
+    done = run("bert", model, dataclasses.replace(QUICK, num_steps=5), held_out=HELD_OUT["bert"])
+
+    assert set(done.scores) == {"mlm_loss", "mlm_accuracy", "loss"}
+
+
+def test_whole_words_are_masked_together_where_there_are_pieces():
+    config = dataclasses.replace(QUICK, num_steps=2, whole_words=True)
+
+    run("bert", make("bert"), config)  # a tokenizer of whole words has nothing to join
+
+
+def test_epochs_are_counted_in_steps():
+    assert resnet_steps(pictures(), batch_size=16, epochs=2) == 8
+    assert resnet_steps(pictures(), batch_size=16, epochs=0.01) == 1
+    assert resnet_steps(pictures(), batch_size=1000, epochs=3) == 3
+
+
+def test_an_unknown_algorithm_is_refused():
+    with pytest.raises(ValueError, match="algorithm must be 'cbow' or 'skipgram', got 'glove'"):
+        pretrain_word2vec(make("cbow"), DOCUMENTS["bert"], QUICK, algorithm="glove")
+
+
+def test_documents_without_words_are_refused():
+    with pytest.raises(ValueError, match="documents hold no words to learn from"):
+        pretrain_word2vec(make("cbow"), [[[0, 1]]], QUICK, special_ids=[0, 1])
+    with pytest.raises(ValueError, match="documents hold no text of two tokens or more"):
+        pretrain_t5(make("t5"), TOKENIZERS["t5"], [[[5]], []], QUICK)
