@@ -23,13 +23,21 @@ import torch
 import minift
 from minift.checkpoint import read_description
 from minift.data.batches import take
+from minift.models.registry import CONFIGS
 from minift.recipes import story_cv
-from minift.recipes.cli import add_config, config_from, resume_file, run
+from minift.recipes.cli import (
+    add_config,
+    at_least_one,
+    config_from,
+    config_overrides,
+    resume_file,
+    run,
+)
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.pictures import contact_sheet, encode_png
 from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
 from minift.recipes.report import format_table
-from minift.recipes.sources import load_picture, load_pictures
+from minift.recipes.sources import Pictures, load_picture, load_pictures
 from minift.stages import Model
 from minift.training.files import write_bytes
 from minift.training.precision import Seeds, resolve_device
@@ -67,8 +75,7 @@ def pretrain(args: argparse.Namespace) -> None:
     steps = resnet_steps(train.dataset, args.batch_size, args.epochs)
     config = config_from(args, PretrainConfig, num_steps=steps)
     torch.manual_seed(Seeds.from_seed(args.seed).init)
-    model = minift.create_model(args.model, num_classes=len(train.classes))
-    model.to(resolve_device(args.device))
+    model = fresh(args, "classify", len(train.classes))
     resume = resume_file(args.out, args.resume)
     result = pretrain_resnet(
         model, train.dataset, config, held_out=test.dataset, resume_path=resume
@@ -83,11 +90,11 @@ def finetune_(args: argparse.Namespace) -> None:
     num_classes = {"classify": len(train.classes), "segment": len(train.classes) + 1}.get(args.head)
     torch.manual_seed(Seeds.from_seed(args.seed).init)
     if args.source is None:
-        model = minift.create_model(args.model, head=args.head, num_classes=num_classes)
+        model = fresh(args, args.head, num_classes)
     else:
-        model = minift.load(args.source)
+        model = load(args)
         model.reset_head(args.head, num_classes)
-    model.to(resolve_device(args.device))
+    require_labels(args, model, train)
     config = config_from(args, FinetuneConfig)
     resume = resume_file(args.out, args.resume)
     result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
@@ -97,8 +104,9 @@ def finetune_(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    model = minift.load(args.source).to(resolve_device(args.device))
+    model = load(args)
     test = load_pictures(args.data, data_dir=args.data_dir, split="test", limit=args.num_test)
+    require_labels(args, model, test)
     known = read_description(args.source).get("classes")
     if known is not None and known != test.classes:
         raise ValueError(f"--data has the classes {test.classes}, the model knows {known}")
@@ -106,7 +114,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    model = minift.load(args.source).to(resolve_device(args.device))
+    model = load(args)
     if model.head_name != "classify":
         raise ValueError(f"--from must have a classify head, got {model.head_name!r}")
     classes = read_description(args.source).get("classes") or range(model.num_classes or 0)
@@ -133,6 +141,31 @@ def show(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     write_bytes(args.out / "show.png", encode_png(contact_sheet(five["images"], columns=5)))
     print(f"the pictures are in {args.out / 'show.png'}")
+
+
+def load(args: argparse.Namespace) -> Model:
+    """The model of --from on its device."""
+    model = minift.load(args.source).to(resolve_device(args.device))
+    if model.family != "resnet":
+        raise ValueError(f"--from must be a model that reads pictures, got {model.family}")
+    return model
+
+
+def fresh(args: argparse.Namespace, head: str, num_classes: int | None) -> Model:
+    """A model with fresh weights on its device."""
+    overrides = config_overrides(args.config, CONFIGS["resnet"])
+    model = minift.create_model(args.model, head=None, **overrides)
+    if model.family != "resnet":
+        raise ValueError(f"--model must be one that reads pictures, got {args.model!r}")
+    model.reset_head(head, num_classes)
+    return model.to(resolve_device(args.device))
+
+
+def require_labels(args: argparse.Namespace, model: Model, pictures: Pictures) -> None:
+    """Not all data has what each head learns from: a mask or a box beside the label."""
+    name = {"segment": "masks", "locate": "boxes"}.get(model.head_name or "", "labels")
+    if name not in pictures.dataset:
+        raise ValueError(f"--data {args.data} has no {name}, which head {model.head_name} needs")
 
 
 def save(args: argparse.Namespace, model: Model, classes: list[str], parent: str | None) -> None:
@@ -163,11 +196,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help="show bars")  # fmt: skip
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="shapes:source",
-                      help="shapes:source|near|mid|far, mnist, fashion-mnist, a .npz file")  # fmt: skip
+                      help="shapes:source|near|mid|far, mnist, fashion-mnist, or .npz")  # fmt: skip
     data.add_argument("--data-dir", help="folder of the idx files")
-    data.add_argument("--num-train", type=int, help="pictures to train on (default: all)")
+    data.add_argument("--num-train", type=at_least_one, help="pictures to train on (default: all)")
     source = argparse.ArgumentParser(add_help=False)
     source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
+    sizes = argparse.ArgumentParser(add_help=False)
+    sizes.add_argument("--config", nargs="+", default=[], metavar="NAME=VALUE",
+                       help="of the model's configuration, such as width=8")  # fmt: skip
 
     parser = argparse.ArgumentParser(
         prog="train_cv.py",
@@ -177,7 +213,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
     parser.add_argument(
-        "--seeds", type=int, default=1, help="fine-tunings of each kind (default: 1)"
+        "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/cv"), help="folder for what it writes"
@@ -195,25 +231,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
         return added
 
-    added = command("pretrain", pretrain, "train a fresh network on many labels", data)
+    added = command("pretrain", pretrain, "train a fresh network on many labels", data, sizes)
     added.add_argument("--model", default="resnet10", help="one of minift.list_models()")
     added.add_argument("--epochs", type=float, default=9, help="passes over the data (default: 9)")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, PretrainConfig, PRETRAIN_SKIP, batch_size=128, lr=4e-3, schedule="one_cycle",
                warmup=0.3, betas=(0.9, 0.999))  # fmt: skip
 
-    added = command("finetune", finetune_, "give a pretrained network a new task", data, source)
+    added = command("finetune", finetune_, "give a pretrained network a new task", data, source,
+                    sizes)  # fmt: skip
     added.add_argument("--model", default="resnet10", help="from scratch, without --from")
     added.add_argument("--head", default="classify", help="classify, segment or locate")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=1e-3)
 
     added = command("evaluate", evaluate, "score a network on the test split", data, source)
-    added.add_argument("--num-test", type=int, help="test pictures (default: all)")
+    added.add_argument("--num-test", type=at_least_one, help="test pictures (default: all)")
     added = command("predict", predict, "name what is on pictures", source)
-    added.add_argument("pictures", nargs="+", help="picture files (extra: images), or .npz")
+    added.add_argument("pictures", nargs="+", help="picture files (extra: images)")
     added.add_argument(
-        "--image-size", type=int, default=32, help="side that pictures are brought to"
+        "--image-size", type=at_least_one, default=32, help="side that pictures are brought to"
     )
     command("show", show, "five training examples as the model sees them", data)
 

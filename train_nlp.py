@@ -33,7 +33,14 @@ from minift.models.registry import CONFIGS
 from minift.models.t5 import T5
 from minift.models.word2vec import analogy, nearest
 from minift.recipes import finetuning, story_nlp
-from minift.recipes.cli import add_config, config_from, config_overrides, resume_file, run
+from minift.recipes.cli import (
+    add_config,
+    at_least_one,
+    config_from,
+    config_overrides,
+    resume_file,
+    run,
+)
 from minift.recipes.datasets import classification_dataset, decode_span, span_dataset
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model, score
 from minift.recipes.pretraining import PretrainConfig
@@ -93,7 +100,8 @@ def pretrain(args: argparse.Namespace) -> None:
     overrides = config_overrides(args.config, CONFIGS[family])
     documents = load_documents(args.data, args.text, limit=args.num_train, seed=args.seed)
     train, test = hold_out(documents, family, seed=args.seed)
-    tokenizer = train_tokenizer(args.tokenizer, family, train, args.vocab_size, args.data)
+    is_world = args.data == "world" and not args.text
+    tokenizer = train_tokenizer(args.tokenizer, family, train, args.vocab_size, is_world=is_world)
     config = config_from(args, PretrainConfig, **unset(args, PretrainConfig, needs.pretraining))
     torch.manual_seed(Seeds.from_seed(args.seed).init)
     model = fresh(name, needs.head, tokenizer, overrides)
@@ -391,19 +399,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="world:sentiment",
                       help="world:TASK, a .tsv, .csv or .jsonl file, or a SQuAD .json")  # fmt: skip
-    data.add_argument("--num-train", type=int, help="rows to train on (default: all)")
+    data.add_argument("--num-train", type=at_least_one, help="rows to train on (default: all)")
     columns = argparse.ArgumentParser(add_help=False)
     columns.add_argument("--text-column", metavar="X", help="name, or number from 1")
     columns.add_argument("--pair-column", metavar="X", help="of the second sentence, if any")
     columns.add_argument("--label-column", metavar="X", help="of the label, or of T5's target")
-    columns.add_argument("--max-target-length", type=int, default=32, help="tokens of T5's target")
+    columns.add_argument(
+        "--max-target-length", type=at_least_one, default=32, help="tokens of T5's target"
+    )
     length = argparse.ArgumentParser(add_help=False)
     length.add_argument("--max-length", type=int, metavar="X",
                         help="tokens a row (default: 128, or the model's positions)")  # fmt: skip
     source = argparse.ArgumentParser(add_help=False)
     source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
     written = argparse.ArgumentParser(add_help=False)
-    written.add_argument("--max-new-tokens", type=int, default=40, help="at most (default: 40)")
+    written.add_argument(
+        "--max-new-tokens", type=at_least_one, default=40, help="at most (default: 40)"
+    )
     sizes = argparse.ArgumentParser(add_help=False)
     sizes.add_argument("--config", nargs="+", default=[], metavar="NAME=VALUE",
                        help="of the model's configuration, such as num_layers=2")  # fmt: skip
@@ -416,7 +428,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
     parser.add_argument(
-        "--seeds", type=int, default=1, help="fine-tunings of each kind (default: 1)"
+        "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/nlp"), help="folder for what it writes"
@@ -439,11 +451,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                        "minift.list_models()")  # fmt: skip
     added.add_argument("--data", default="world", help="world or docs (default: world)")
     added.add_argument("--text", nargs="+", metavar="FILE", help="plain text files, not --data")
-    added.add_argument("--num-train", type=int, help="documents to train on (default: all)")
+    added.add_argument(
+        "--num-train", type=at_least_one, help="documents to train on (default: all)"
+    )
     added.add_argument("--tokenizer", help="word, wordpiece or bpe (default: by the model)")
-    added.add_argument("--vocab-size", type=int, default=4096, help="tokens (default: 4096)")
-    added.add_argument("--window", type=int, default=5, help="word2vec's farthest neighbour")
-    added.add_argument("--num-negatives", type=int, default=128, help="word2vec's drawn words")
+    added.add_argument(
+        "--vocab-size", type=at_least_one, default=4096, help="tokens (default: 4096)"
+    )
+    added.add_argument(
+        "--window", type=at_least_one, default=5, help="word2vec's farthest neighbour"
+    )
+    added.add_argument(
+        "--num-negatives", type=at_least_one, default=128, help="word2vec's drawn words"
+    )
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, PretrainConfig, SKIP, batch_size=None, lr=None, weight_decay=None,
                max_length=None)  # fmt: skip
@@ -459,7 +479,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     added = command("evaluate", evaluate, "score a model on the test split", data, columns,
                     length, source)  # fmt: skip
-    added.add_argument("--num-test", type=int, help="test rows (default: all)")
+    added.add_argument("--num-test", type=at_least_one, help="test rows (default: all)")
     added = command("predict", predict, "say what a finetuned model makes of texts", length,
                     source, written)  # fmt: skip
     added.set_defaults(temperature=0.0, top_k=None, top_p=None)  # an answer is not left to chance
@@ -473,7 +493,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added = command("neighbors", neighbors, "the nearest words", source)
     added.add_argument("words", nargs="*", metavar="word", help="words of the vocabulary")
     added.add_argument("--analogy", nargs=3, metavar=("A", "B", "C"), help="A is to B as C is to?")
-    added.add_argument("--number", type=int, default=5, help="of answers (default: 5)")
+    added.add_argument("--number", type=at_least_one, default=5, help="of answers (default: 5)")
     added = command("fill-mask", fill_mask, "what may stand at each [MASK]", length, source)
     added.add_argument("text", help="a text with [MASK] in it")
     added = command("generate", generate, "go on with a text", length, source, written)

@@ -57,7 +57,7 @@ THEME_SHARES = {
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
 # ... how often an episode after the first says "she" and "he" instead of the names ...
-PRONOUN_SHARE = 0.1
+PRONOUN_SHARE = 0.05
 # ... and at how many sentences it ends: at the first episode (of up to 3) that reaches a number
 # drawn between these two.
 ENOUGH_SENTENCES = (5, 7)
@@ -74,7 +74,7 @@ OPENINGS = (
 # theme -> its episodes. Nearly every sentence names someone or the thing it goes on about.
 EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kind": (
-        ("{a} has a {thing} .", "a {thing} is a {kind} .", "so {a} has a {kind} ."),
+        ("{a} has a {thing} .", "{a} knows , a {thing} is a {kind} .", "so {a} has a {kind} ."),
         ("{a} saw a {thing} .", "so {a} saw a {kind} ."),
         ("{a} found a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
         ("{a} asked , is a {thing} a {kind} ?", "{b} said yes , a {thing} is a {kind} ."),
@@ -84,7 +84,7 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{b} wanted a {kind} .", "{a} found {b_obj} a {thing} ."),
         ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
         ("the {thing} {did} near {a_obj} .", "{a} looked at the {kind} ."),
-        ("{a} likes the {thing} .", "it is a {big} {kind} ."),
+        ("{a} likes the {thing} .", "{a} has a {big} {kind} ."),
         ("{a} lost the {thing} .", "{b} found the {kind} in the {place} ."),
         ("the {thing} {does} near {a_obj} .", "{b} likes this {kind} ."),
     ),
@@ -109,8 +109,8 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "number": (
         ("a {critter} {moves} in the {place} .", "the {critter} {moves2} near {a_obj} ."),
         ("two {critters} {move} in the {place} .", "the {critters} {move2} near {a_obj} ."),
-        ("this {critter} {moves} and {moves2} .", "it {moves3} near {a_obj} ."),
-        ("these {critters} {move} and {move2} .", "they {move3} near {a_obj} ."),
+        ("this {critter} {moves} and {moves2} near {b_obj} .", "it {moves3} near {a_obj} ."),
+        ("these {critters} {move} and {move2} near {b_obj} .", "they {move3} near {a_obj} ."),
         ("two {things} {do} in the {place} .", "the {things} {do} near {a_obj} ."),
         ("{a} saw a {big} {critter} .", "the {critter} {moves} near {b_obj} ."),
         ("{a} saw many {big} {critters} .", "the {critters} {move} near {b_obj} ."),
@@ -118,13 +118,13 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
     ),
     "ask": (
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} ?", "{a} has it ."),
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} ?", "{b} has it ."),
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} , {a} or {b} ?", "{a} has it ."),
+        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} , {a} or {b} ?", "{b} has it ."),
         ("{a} is in the {place} and {b} in the {place2} .", "where is {a} ?", "{a} is in the {place} ."),
         ("{a} is in the {place} and {b} in the {place2} .", "where is {b} ?", "{b} is in the {place2} ."),
         ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "{a} lost a {thing} ."),
         ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "{b} lost a {other} ."),
-        ("{a} {acted} {b_obj} .", "who was {acted} ?", "{b} was ."),
+        ("{a} {acted} {b_obj} .", "who was {acted} , {a} or {b} ?", "{b} was ."),
         ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} did ."),
     ),
     "family": (

@@ -58,6 +58,13 @@ def config_from(args: argparse.Namespace, config_class: type[Config], **override
     return config_class(**{**values, **overrides})
 
 
+def at_least_one(text: str) -> int:
+    """The type of flags that count something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
 def config_overrides(pairs: Sequence[str], config_class: type) -> dict[str, Any]:
     """Turn "name=value" texts into fields of a configuration.
 

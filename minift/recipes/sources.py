@@ -152,8 +152,8 @@ def load_texts(
         )
     labelled = read_labelled(data, text=text, pair=pair, label=label)
     if all(found is None for found in labelled.labels):
-        raise ValueError(f"{data} has no column that is known to hold labels; name one with label=")
-    labels, names = encode_labels(labelled.labels, classes, where=labelled.where)
+        raise ValueError(f"{data} has no column known for labels; name it with --label-column")
+    labels, known = encode_labels(labelled.labels, classes, where=labelled.where)
     rows = list(range(len(labels)))
     if limit is not None and limit < len(rows):
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
@@ -162,7 +162,7 @@ def load_texts(
         [labelled.texts[row] for row in rows],
         None if labelled.pairs is None else [labelled.pairs[row] for row in rows],
         labels[rows],
-        list(names),
+        list(known),
     )
 
 

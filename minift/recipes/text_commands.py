@@ -170,15 +170,20 @@ def hold_out(
 
 
 def train_tokenizer(
-    kind: str | None, family: str, documents: list[list[str]], vocab_size: int, data: str | None
+    kind: str | None,
+    family: str,
+    documents: list[list[str]],
+    vocab_size: int,
+    *,
+    is_world: bool = False,
 ) -> Tokenizer:
     """Train a tokenizer that has what the family's pretraining needs.
 
-    `kind` None is the usual one: for `data` "world" whole words (but for GPT), because it has few.
+    `kind` None is the usual one; for BERT on the world that is whole words, because it has few.
     """
     kinds = FAMILIES[family].tokenizers
     if kind is None:
-        kind = "word" if data == "world" and family == "bert" else kinds[0]
+        kind = "word" if is_world and family == "bert" else kinds[0]
     if kind not in kinds:
         raise ValueError(f"tokenizer must be {' or '.join(kinds)} for {family}, got {kind!r}")
     texts = [sentence for document in documents for sentence in document]
@@ -189,7 +194,7 @@ def train_tokenizer(
     if family != "t5":
         layout = "gpt" if family == "gpt" else "bert"
         return WordVocab.train(texts, vocab_size, layout=layout)
-    if data == "world":  # the words that its tasks ask and answer in belong to the world too
+    if is_world:  # the words that its tasks ask and answer in belong to the world too
         pairs = [pair for name in WORLD_TEXT_TASKS for pair in text_to_text(name, 100, seed=0)]
         texts += [text for pair in pairs for text in pair]
     return WordVocab.train(texts, vocab_size, layout="t5", num_sentinels=NUM_SENTINELS)

@@ -1,0 +1,226 @@
+"""train_cv.py from end to end, in small: every command, the chain of them, and mistakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import minift
+from minift.data.shapes import shapes
+from minift.models.bert import Bert, BertConfig
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--no-progress", "--model", "resnet8", "--config", "width=4"]
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_cv", ROOT / "train_cv.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train_cv = load_script()
+
+
+def figures(printed: str) -> dict[str, float]:
+    """The scores in what a command printed: name -> value."""
+    return {name: float(value) for name, value in re.findall(r"(\w+) (\d+\.\d+)\b", printed)}
+
+
+def save_pictures(path: Path, number: int, seed: int) -> Path:
+    """A .npz file of two kinds of pictures, dark and bright, which any network tells apart."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(number) % 2
+    images = torch.randint(0, 100, (number, 3, 16, 16), generator=generator)
+    images = (images + 150 * labels[:, None, None, None]).byte()
+    np.savez(path, images=images.numpy(), labels=labels.numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures and a tiny network pretrained on them."""
+    folder = tmp_path_factory.mktemp("cv")
+    save_pictures(folder / "pictures.npz", 64, seed=0)
+    pretrain(folder, folder / "pretrained", "--epochs", "4")
+    return folder
+
+
+def pretrain(work: Path, out: Path, *flags: str) -> None:
+    train_cv.main(
+        ["pretrain", "--data", str(work / "pictures.npz"), *TINY, "--batch-size", "16",
+         "--out", str(out), *flags]
+    )  # fmt: skip
+
+
+def finetune(work: Path, out: Path, *flags: str) -> None:
+    train_cv.main(
+        ["finetune", "--from", str(work / "pretrained"), "--no-progress", "--out", str(out), *flags]
+    )
+
+
+def test_pretraining_raises_the_accuracy(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrain(work, tmp_path, "--epochs", "8")
+    assert figures(capsys.readouterr().out)["accuracy"] > 0.9
+
+
+def test_same_seed_gives_the_same_file_and_another_seed_does_not(
+    work: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        pretrain(work, tmp_path / name, "--epochs", "1", "--seed", seed)
+    weights = [(tmp_path / name / "model.pt").read_bytes() for name in "abc"]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_checkpoint_says_where_it_comes_from(work: Path) -> None:
+    description = json.loads((work / "pretrained" / "config.json").read_text())
+    assert description["config"]["width"] == 4
+    assert description["classes"] == ["0", "1"]
+    assert description["lineage"]["recipe"] == "train_cv.py pretrain"
+
+
+def test_finetune_then_evaluate_gives_the_same_score(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", str(work / "pictures.npz"))
+    finetune(work, tmp_path, *data, "--epochs", "8", "--lr", "0.01")
+    finetuned = figures(capsys.readouterr().out)
+    train_cv.main(["evaluate", "--from", str(tmp_path), *data])
+    evaluated = figures(capsys.readouterr().out)
+    assert evaluated["accuracy"] == finetuned["accuracy"] > 0.9
+    lineage = json.loads((tmp_path / "config.json").read_text())["lineage"]
+    assert lineage["parent"] == str(work / "pretrained")
+
+
+def test_feature_extraction_trains_the_head_alone(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--num-train", "32", "--num-frozen", "4", "--epochs", "1")
+    finetune(work, tmp_path, "--data", "shapes:near", *flags)
+    share = re.search(r"([\d.]+)% of the weights", capsys.readouterr().out)
+    assert share is not None
+    assert 0 < float(share[1]) < 10
+
+
+@pytest.mark.parametrize(("head", "figure"), [("segment", "mean_iou"), ("locate", "box_iou")])
+def test_a_network_takes_on_another_kind_of_task(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], head: str, figure: str
+) -> None:
+    flags = ("--num-train", "16", "--epochs", "1")
+    finetune(work, tmp_path, "--data", "shapes:near", "--head", head, *flags)
+    assert figure in figures(capsys.readouterr().out)
+    train_cv.main(
+        ["evaluate", "--from", str(tmp_path), "--data", "shapes:near", "--num-test", "16"]
+    )
+    assert figure in figures(capsys.readouterr().out)
+
+
+def test_from_scratch_needs_no_checkpoint(tmp_path: Path) -> None:
+    flags = ["--data", "shapes:near", "--num-train", "16", "--epochs", "1"]
+    train_cv.main(["finetune", *TINY, *flags, "--out", str(tmp_path)])
+    assert json.loads((tmp_path / "config.json").read_text())["lineage"]["parent"] is None
+
+
+def test_predict_names_the_likeliest_classes(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    picture = tmp_path / "bright.png"
+    image_module.fromarray(np.full((20, 20, 3), 230, dtype=np.uint8)).save(picture)
+    train_cv.main(["predict", "--from", str(work / "pretrained"), str(picture)])
+    assert re.fullmatch(r".*bright.png: [01] [\d.]+%, [01] [\d.]+%\n", capsys.readouterr().out)
+
+
+def test_show_draws_five_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_cv.main(["show", "--data", "shapes:near", "--out", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:5]] == list("01234")
+    assert all("box" in line for line in lines[:5])
+    assert (tmp_path / "show.png").read_bytes().startswith(b"\x89PNG")
+
+
+# -------------------------------------------------------------------------------- mistakes
+
+MISTAKES = {
+    "unknown model": (["pretrain", "--model", "resnet9"], "nearest are resnet"),
+    "a model for text": (["pretrain", "--model", "bert-micro"], "must be one that reads pictures"),
+    "unknown data": (["pretrain", "--data", "shape"], "shapes:source"),
+    "no folder given": (["pretrain", "--data", "mnist"], "--data-dir"),
+    "no such folder": (["pretrain", "--data", "mnist", "--data-dir", "{work}/no"], "no such"),
+    "no such file": (["pretrain", "--data", "{work}/no.npz"], "no.npz"),
+    "unknown configuration": (["pretrain", "--config", "hidden_size=3"], "hidden_size=3"),
+    "configuration of another type": (["pretrain", "--config", "width=1.5"], "valid int"),
+    "num_frozen out of range": (
+        ["finetune", "--from", "{work}/pretrained", "--num-train", "16", "--num-frozen", "9"],
+        r"num_frozen must be in 0..",
+    ),
+    "unknown head": (
+        ["finetune", "--from", "{work}/pretrained", "--num-train", "16", "--head", "lm"],
+        "head must be",
+    ),
+    "no boxes to learn from": (
+        ["finetune", "--from", "{work}/pretrained", "--data", "{work}/pictures.npz",
+         "--head", "locate"],
+        "has no boxes",
+    ),
+    "no checkpoint": (["evaluate", "--from", "{work}/nowhere"], "nowhere is no checkpoint"),
+    "a checkpoint of text": (["evaluate", "--from", "{work}/bert"], "reads pictures, got bert"),
+    "other classes": (
+        ["evaluate", "--from", "{work}/pretrained", "--data", "shapes:near", "--num-test", "8"],
+        "the model knows",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def faulty(work: Path) -> Path:
+    """The same folder, with a checkpoint of another kind beside."""
+    config = BertConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=1, max_positions=8)
+    minift.save(Bert(config, head="mlm"), work / "bert")
+    return work
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_error_and_writes_nothing(
+    faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
+) -> None:
+    # The default is 20,000 pictures; none of these mistakes needs to see them.
+    monkeypatch.setattr(
+        "minift.recipes.sources.shapes", lambda name, number, seed: shapes(name, 8, seed=seed)
+    )
+    command, message = MISTAKES[mistake]
+    command = [word.format(work=faulty) for word in command]
+    out = tmp_path / "out"
+    with pytest.raises((ValueError, OSError), match=message):
+        train_cv.main([*command, "--no-progress", "--out", str(out)])
+    assert not out.exists()
+
+
+def test_exit_status_is_2_with_one_line_and_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train_cv.py"), "evaluate", "--from", "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("train_cv.py: error: nowhere is no checkpoint folder")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["predict", "a.png"], ["pretrain", "--num-train", "-1"]])
+def test_a_wrong_command_line_has_status_2(command: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        train_cv.main(command)
+    assert stopped.value.code == 2

@@ -1,0 +1,484 @@
+"""train_nlp.py from end to end, in small: every command, the chain of them, and mistakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from minift.data.world import world_documents
+from minift.training import loop
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "--no-progress",
+    *("--config", "hidden_size=32", "num_layers=1", "num_heads=2", "intermediate_size=64"),
+]
+REVIEWS = [
+    (f"the {thing} was {word} .", label)
+    for thing in ("soup", "song", "story", "speech", "feast", "concert", "party", "dance")
+    for word, label in (("wonderful", "good"), ("awful", "bad"))
+]
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_nlp", ROOT / "train_nlp.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train_nlp = load_script()
+
+
+def table(path: Path, rows: list[tuple[str, ...]]) -> Path:
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def figures(printed: str) -> dict[str, float]:
+    """The scores in what a command printed: name -> value."""
+    return {name: float(value) for name, value in re.findall(r"(\w+) (\d+\.\d+)\b", printed)}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus, labelled files, and a tiny pretrained model of each family."""
+    folder = tmp_path_factory.mktemp("nlp")
+    documents = world_documents(120, seed=0)
+    text = "\n\n".join(" ".join(document) for document in documents)
+    (folder / "corpus.txt").write_text(text, encoding="utf-8")
+    table(folder / "reviews.tsv", [("text", "label"), *REVIEWS])
+    for model in ("bert", "gpt", "t5", "cbow"):
+        sizes = TINY if model != "cbow" else ["--no-progress", "--config", "hidden_size=32"]
+        train_nlp.main(
+            ["pretrain", "--model", model, "--text", str(folder / "corpus.txt"), *sizes,
+             "--num-steps", "30", "--vocab-size", "600", "--out", str(folder / model)]
+        )  # fmt: skip
+    return folder
+
+
+def pretrain(work: Path, out: Path, model: str, *flags: str) -> None:
+    train_nlp.main(
+        ["pretrain", "--model", model, "--text", str(work / "corpus.txt"), *TINY,
+         "--vocab-size", "600", "--out", str(out), *flags]
+    )  # fmt: skip
+
+
+def finetune(source: Path, data: str | Path, out: Path, *flags: str) -> None:
+    train_nlp.main(
+        ["finetune", "--from", str(source), "--data", str(data), "--no-progress",
+         "--out", str(out), *flags]
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------- pretrain
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"), [("bert", "mlm_loss"), ("gpt", "lm_loss"), ("t5", "span_loss")]
+)
+def test_pretraining_lowers_the_held_out_loss(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, loss: str
+) -> None:
+    losses = []
+    for num_steps in ("1", "25"):
+        pretrain(work, tmp_path / num_steps, model, "--num-steps", num_steps, "--lr", "0.01")
+        losses.append(figures(capsys.readouterr().out)[loss])
+    assert losses[1] < losses[0] - 0.3
+
+
+def test_same_seed_gives_the_same_file_and_another_seed_does_not(
+    work: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        pretrain(work, tmp_path / name, "bert", "--num-steps", "3", "--seed", seed)
+    weights = [(tmp_path / name / "model.pt").read_bytes() for name in "abc"]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_checkpoint_says_where_it_comes_from(work: Path) -> None:
+    description = json.loads((work / "bert" / "config.json").read_text())
+    assert description["config"]["hidden_size"] == 32
+    assert description["lineage"]["recipe"] == "train_nlp.py pretrain"
+    assert description["lineage"]["data"] == [str(work / "corpus.txt")]
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [("bert", "wordpiece"), ("gpt", "byte_bpe"), ("t5", "word_vocab"), ("cbow", "word_vocab")],
+)
+def test_each_family_has_its_usual_tokenizer(work: Path, model: str, kind: str) -> None:
+    assert json.loads((work / model / "tokenizer.json").read_text())["kind"] == kind
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--num-steps", "6", "--save-every", "3")
+    pretrain(work, tmp_path / "whole", "bert", *flags)
+
+    class Killed(BaseException):
+        pass
+
+    def save_and_die(*args: object, **kwargs: object) -> None:
+        save(*args, **kwargs)  # type: ignore[arg-type]
+        raise Killed
+
+    save = loop._save
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_save", save_and_die)
+        with pytest.raises(Killed):
+            pretrain(work, tmp_path / "parts", "bert", *flags)
+    assert (tmp_path / "parts" / "resume.pt").exists()
+    pretrain(work, tmp_path / "parts", "bert", *flags, "--resume")
+    whole, parts = ((tmp_path / name / "model.pt").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+# -------------------------------------------------- finetune, then evaluate, then predict
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt", "cbow"])
+def test_finetuned_on_a_file_of_ones_own_it_tells_the_classes_apart(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], family: str
+) -> None:
+    data = work / "reviews.tsv"
+    flags = ("--epochs", "40", "--batch-size", "4", "--lr", "0.01", "--validation", str(data))
+    finetune(work / family, data, tmp_path, *flags)
+    assert "100.0% of the weights were trained" in capsys.readouterr().out
+    train_nlp.main(["evaluate", "--from", str(tmp_path), "--data", str(data)])
+    assert figures(capsys.readouterr().out)["accuracy"] == 1.0
+    train_nlp.main(["predict", "--from", str(tmp_path), "the soup was awful .", "a wonderful song"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("the soup was awful .: bad ")
+    assert second.startswith("a wonderful song: good ")
+    assert json.loads((tmp_path / "config.json").read_text())["classes"] == ["bad", "good"]
+
+
+def test_one_row_in_five_is_held_out_without_a_validation_file(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def stop(model: object, train: dict, config: object, *, validation: dict, **_: object) -> None:
+        seen.update(train=len(train["labels"]), validation=len(validation["labels"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_nlp, "finetune", stop)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(work / "bert", work / "reviews.tsv", tmp_path / "out", "--num-train", "8")
+    assert seen == {"train": 8, "validation": 2}
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_are_finetuned_and_predicted_as_pairs(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("a", "b", "same"), ("a bird sang .", "a bird sang .", "yes")]
+    rows += [("a bird sang .", "the soup was awful .", "no")] * 4
+    data = table(tmp_path / "pairs.tsv", rows)
+    columns = ("--text-column", "a", "--pair-column", "b", "--label-column", "same")
+    finetune(work / "bert", data, tmp_path / "out", *columns, "--epochs", "1")
+    capsys.readouterr()
+    train_nlp.main(
+        ["predict", "--from", str(tmp_path / "out"), "a bird sang .", "--pair", "a bird sang ."]
+    )
+    assert "no " in capsys.readouterr().out
+
+
+def test_from_scratch_takes_the_tokenizer_alone(work: Path, tmp_path: Path) -> None:
+    train_nlp.main(
+        ["finetune", "--tokenizer-from", str(work / "bert"), "--model", "bert", *TINY,
+         "--data", str(work / "reviews.tsv"), "--epochs", "1", "--out", str(tmp_path)]
+    )  # fmt: skip
+    description = json.loads((tmp_path / "config.json").read_text())
+    tokenizer = json.loads((work / "bert" / "tokenizer.json").read_text())
+    assert description["tokenizer"] == tokenizer["fingerprint"]
+    assert description["lineage"]["parent"] is None
+
+
+def test_freezing_everything_trains_the_head_alone(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune(work / "bert", work / "reviews.tsv", tmp_path, "--num-frozen", "3", "--epochs", "1")
+    share = re.search(r"([\d.]+)% of the weights", capsys.readouterr().out)
+    assert share is not None
+    assert 0 < float(share[1]) < 1
+
+
+def test_answers_are_found_in_a_context(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--num-train", "32", "--epochs", "1")
+    finetune(work / "bert", "world:answer", tmp_path, *flags)
+    train_nlp.main(
+        ["evaluate", "--from", str(tmp_path), "--data", "world:answer", "--num-test", "8"]
+    )
+    assert "exact" in capsys.readouterr().out
+    question, context = "who has the lamp ?", "mara has a lamp . tom has a cup ."
+    train_nlp.main(["predict", "--from", str(tmp_path), question, "--context", context])
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{question}: ")
+
+
+def test_squad_questions_without_an_answer_point_at_cls(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = "mara has a lamp ."
+    questions = [
+        {"id": "1", "question": "who ?", "answers": [{"text": "mara", "answer_start": 0}]},
+        {"id": "2", "question": "where ?", "answers": []},
+    ]
+    paragraphs = [{"context": context, "qas": questions}]
+    data = tmp_path / "squad.json"
+    data.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    train_nlp.main(["show", "--from", str(work / "bert"), "--data", str(data)])
+    labels = [
+        line.split()[1:]
+        for line in capsys.readouterr().out.splitlines()
+        if line.strip().startswith("labels")
+    ]
+    assert ["0", "0"] in labels
+    assert len(labels) == 2
+
+
+def test_t5_learns_to_write_the_target(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"good": "wonderful", "bad": "awful"}
+    rows = [("source", "target"), *((text, words[label]) for text, label in REVIEWS)]
+    data = table(tmp_path / "texts.tsv", rows)
+    flags = ("--epochs", "25", "--batch-size", "4", "--lr", "0.01", "--validation", str(data))
+    finetune(work / "t5", data, tmp_path / "out", *flags)
+    capsys.readouterr()
+    train_nlp.main(["evaluate", "--from", str(tmp_path / "out"), "--data", str(data)])
+    assert figures(capsys.readouterr().out)["whole"] == 1.0
+    train_nlp.main(["predict", "--from", str(tmp_path / "out"), "the soup was awful ."])
+    assert capsys.readouterr().out == "the soup was awful .: awful\n"
+
+
+# ------------------------------------------------------------------------------ looking in
+
+
+def test_show_prints_five_examples_with_tokens_and_labels(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_nlp.main(["show", "--from", str(work / "bert"), "--data", str(work / "reviews.tsv")])
+    printed = capsys.readouterr().out
+    assert printed.count("example ") == 5
+    assert printed.count("[CLS]") == 5
+    assert "(good)" in printed
+    assert "attention_mask" in printed
+
+
+@pytest.mark.parametrize(
+    ("model", "sign"),
+    [("bert", "[MASK]"), ("t5", "<extra_id_0>"), ("gpt", "<|endoftext|>"), ("cbow", "labels")],
+)
+def test_show_makes_examples_of_the_pretraining(
+    work: Path, capsys: pytest.CaptureFixture[str], model: str, sign: str
+) -> None:
+    train_nlp.main(
+        ["show", "--from", str(work / model), "--text", str(work / "corpus.txt"),
+         "--max-length", "24"]
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert printed.count("example ") == 5
+    assert sign in printed
+
+
+@pytest.mark.parametrize("model", ["bert", "gpt", "t5", "cbow"])
+def test_neighbors_are_other_words_with_falling_cosines(
+    work: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    train_nlp.main(["neighbors", "--from", str(work / model), "the", "--number", "4"])
+    word, _, named = capsys.readouterr().out.strip().partition(": ")
+    found = [entry.rsplit(" ", 1) for entry in named.split(", ")]
+    cosines = [float(cosine) for _, cosine in found[-4:]]
+    assert word == "the"
+    assert cosines == sorted(cosines, reverse=True)
+    assert "the" not in [name for name, _ in found]
+
+
+def test_an_analogy_is_answered_by_a_fourth_word(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_nlp.main(["neighbors", "--from", str(work / "cbow"), "--analogy", "a", "the", "was"])
+    question, _, answers = capsys.readouterr().out.strip().partition(" is to: ")
+    assert question == "a is to the as was"
+    assert not {"a", "the", "was"} & set(answers.split(", "))
+
+
+def test_fill_mask_gives_five_words_for_each_mask(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "the [MASK] was [MASK] ."
+    train_nlp.main(["fill-mask", "--from", str(work / "bert"), text])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["mask 1", "mask 2"]
+    assert all(line.count("%") == 5 for line in lines)
+
+
+def test_gpt_goes_on_with_the_prompt_as_the_seed_says(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = []
+    for seed in ("0", "0", "1"):
+        train_nlp.main(
+            ["generate", "--from", str(work / "gpt"), "mara has a", "--max-new-tokens", "8",
+             "--top-p", "0.9", "--top-k", "50", "--seed", seed]
+        )  # fmt: skip
+        texts.append(capsys.readouterr().out)
+    assert texts[0].startswith("mara has a")
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_t5_writes_spans_for_sentinels(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "mara has <extra_id_0> ."
+    flags = ["--max-new-tokens", "6", "--temperature", "0"]
+    train_nlp.main(["generate", "--from", str(work / "t5"), prompt, *flags])
+    assert capsys.readouterr().out.strip() != ""
+
+
+# -------------------------------------------------------------------------------- mistakes
+
+
+MISTAKES = {
+    "no such file": (["pretrain", "--text", "{work}/nowhere.txt"], "nowhere.txt"),
+    "empty corpus": (["pretrain", "--text", "{work}/empty.txt"], "must hold some text"),
+    "too few documents": (["pretrain", "--text", "{work}/short.txt"], "at least 4 documents"),
+    "unknown model": (["pretrain", "--model", "bert-mikro"], "nearest are bert-micro"),
+    "a model for pictures": (["pretrain", "--model", "resnet8"], "reads text"),
+    "a tokenizer without [MASK]": (
+        ["pretrain", "--model", "bert", "--tokenizer", "bpe", "--num-train", "20"],
+        "wordpiece or word for bert",
+    ),
+    "unknown data": (["pretrain", "--data", "word"], "world or docs"),
+    "too long to pretrain": (
+        ["pretrain", "--num-train", "20", "--max-length", "200"],
+        r"max_length must be in 2..128",
+    ),
+    "unknown configuration": (["pretrain", "--config", "width=3"], "width=3"),
+    "configuration of another type": (["pretrain", "--config", "num_heads=x"], "valid int"),
+    "vocabulary too small for the tokenizer": (
+        ["pretrain", "--num-train", "20", "--config", "vocab_size=30"],
+        "more than the model's vocab_size 30",
+    ),
+    "no such column": (
+        ["finetune", "--from", "{work}/bert", "--data", "{work}/reviews.tsv",
+         "--label-column", "stars"],
+        "no column 'stars'",
+    ),
+    "no labels": (
+        ["finetune", "--from", "{work}/bert", "--data", "{work}/unlabelled.tsv"],
+        "known for labels",
+    ),
+    "an unknown label": (
+        ["finetune", "--from", "{work}/bert", "--data", "{work}/reviews.tsv",
+         "--validation", "{work}/typo.tsv"],
+        "typo.tsv:3: label must be one of bad, good",
+    ),
+    "one class": (
+        ["finetune", "--from", "{work}/bert", "--data", "{work}/one-class.tsv"],
+        "two classes",
+    ),
+    "longer than the positions": (
+        ["finetune", "--from", "{work}/bert", "--max-length", "129"],
+        r"max_length must be in 2..128",
+    ),
+    "num_frozen out of range": (
+        ["finetune", "--from", "{work}/bert", "--num-frozen", "4"],
+        r"num_frozen must be in 0..3",
+    ),
+    "a foreign tokenizer": (
+        ["finetune", "--from", "{work}/bert", "--tokenizer-from", "{work}/gpt"],
+        "trained with",
+    ),
+    "no source": (["finetune"], "--tokenizer-from"),
+    "no checkpoint": (["evaluate", "--from", "{work}/nowhere"], "nowhere"),
+    "a head the model has not": (
+        ["finetune", "--from", "{work}/gpt", "--data", "world:answer"],
+        "head must be",
+    ),
+    "text to text without T5": (
+        ["finetune", "--from", "{work}/bert", "--data", "world:class", "--head", "lm"],
+        "T5 only",
+    ),
+    "targets of unknown words": (
+        ["finetune", "--from", "{work}/t5", "--data", "{work}/unlabelled.tsv",
+         "--text-column", "text", "--label-column", "stars"],
+        r"unlabelled.tsv:2: target must have words of the vocabulary",
+    ),
+    "evaluating what was only pretrained": (
+        ["evaluate", "--from", "{work}/bert"], "must be a finetuned model"
+    ),
+    "predicting with what was only pretrained": (
+        ["predict", "--from", "{work}/gpt", "text"], "must be a finetuned model"
+    ),
+    "no [MASK]": (["fill-mask", "--from", "{work}/bert", "the bird"], r"must hold \[MASK\]"),
+    "a mask for GPT": (["fill-mask", "--from", "{work}/gpt", "the [MASK]"], "pretrained BERT"),
+    "a word that is none": (
+        ["neighbors", "--from", "{work}/cbow", "xyzzy"],
+        "'xyzzy' is not in the vocabulary",
+    ),
+    "generating with BERT": (["generate", "--from", "{work}/bert", "a"], "GPT or a T5"),
+    "generating past the positions": (
+        ["generate", "--from", "{work}/gpt", "a", "--max-new-tokens", "200"],
+        "at most 128 long",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def faulty(work: Path) -> Path:
+    """The same folder, with files that have something wrong."""
+    (work / "empty.txt").write_text("\n")
+    (work / "short.txt").write_text("One sentence. Another one.\n")
+    table(work / "unlabelled.tsv", [("text", "stars"), ("fine", "5"), ("poor", "1")])
+    table(work / "typo.tsv", [("text", "label"), ("fine", "good"), ("poor", "bda")])
+    table(work / "one-class.tsv", [("text", "label"), ("fine", "good"), ("nice", "good")])
+    return work
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_error_and_writes_nothing(
+    faulty: Path, tmp_path: Path, mistake: str
+) -> None:
+    command, message = MISTAKES[mistake]
+    command = [word.format(work=faulty) for word in command]
+    out = tmp_path / "out"
+    with pytest.raises((ValueError, OSError), match=message):
+        train_nlp.main([*command, "--no-progress", "--out", str(out)])
+    assert not out.exists()
+
+
+def test_exit_status_is_2_with_one_line_and_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train_nlp.py"), "pretrain", "--text", "nowhere.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "train_nlp.py: error: nowhere.txt: No such file or directory\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "text"],
+        ["neighbors", "--from", "x"],
+        ["pretrain", "--num-train", "0"],
+        ["translate"],
+    ],
+)
+def test_a_wrong_command_line_has_status_2(command: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        train_nlp.main(command)
+    assert stopped.value.code == 2
