@@ -81,8 +81,8 @@ def make(family: str, *, seed: int = 0, pretraining: bool = False) -> Model:
     """A model with a head for three classes, or with its pretraining head if it has another."""
     torch.manual_seed(seed)
     head = ROWS[family].pretrain_head
-    return ROWS[family].make(head, None) if pretraining and head else ROWS[family].make(
-        "classify", 3
+    return (
+        ROWS[family].make(head, None) if pretraining and head else ROWS[family].make("classify", 3)
     )
 
 

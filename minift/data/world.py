@@ -118,12 +118,36 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
     ),
     "ask": (
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {thing} , {a} or {b} ?", "{a} has it ."),
-        ("{a} has a {thing} and {b} has a {other} .", "who has the {other} , {a} or {b} ?", "{b} has it ."),
-        ("{a} is in the {place} and {b} in the {place2} .", "where is {a} ?", "{a} is in the {place} ."),
-        ("{a} is in the {place} and {b} in the {place2} .", "where is {b} ?", "{b} is in the {place2} ."),
-        ("{a} lost a {thing} and {b} lost a {other} .", "what did {a} lose ?", "{a} lost a {thing} ."),
-        ("{a} lost a {thing} and {b} lost a {other} .", "what did {b} lose ?", "{b} lost a {other} ."),
+        (
+            "{a} has a {thing} and {b} has a {other} .",
+            "who has the {thing} , {a} or {b} ?",
+            "{a} has it .",
+        ),
+        (
+            "{a} has a {thing} and {b} has a {other} .",
+            "who has the {other} , {a} or {b} ?",
+            "{b} has it .",
+        ),
+        (
+            "{a} is in the {place} and {b} in the {place2} .",
+            "where is {a} ?",
+            "{a} is in the {place} .",
+        ),
+        (
+            "{a} is in the {place} and {b} in the {place2} .",
+            "where is {b} ?",
+            "{b} is in the {place2} .",
+        ),
+        (
+            "{a} lost a {thing} and {b} lost a {other} .",
+            "what did {a} lose ?",
+            "{a} lost a {thing} .",
+        ),
+        (
+            "{a} lost a {thing} and {b} lost a {other} .",
+            "what did {b} lose ?",
+            "{b} lost a {other} .",
+        ),
         ("{a} {acted} {b_obj} .", "who was {acted} , {a} or {b} ?", "{b} was ."),
         ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} did ."),
     ),

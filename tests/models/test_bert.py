@@ -176,9 +176,7 @@ def test_tags_are_learnt():
     model, (ids, mask) = Bert(TINY, "tag", 3), batch()
     labels = (ids % 3).masked_fill(~mask, -100)
 
-    assert learn(
-        model, lambda: F.cross_entropy(model(ids, mask).transpose(1, 2), labels)
-    ) < 0.1
+    assert learn(model, lambda: F.cross_entropy(model(ids, mask).transpose(1, 2), labels)) < 0.1
 
 
 def test_spans_are_learnt():

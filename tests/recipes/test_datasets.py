@@ -119,9 +119,7 @@ def test_long_targets_are_cut():
     pairs = [("a", "the old red cat sat")]
     tokenizer = WordVocab.train(["a the old red cat sat"], 60, layout="t5")
 
-    dataset = text_to_text_dataset(
-        tokenizer, pairs, max_length=8, max_target_length=3, start_id=0
-    )
+    dataset = text_to_text_dataset(tokenizer, pairs, max_length=8, max_target_length=3, start_id=0)
 
     assert dataset["labels"].shape == (1, 3)
     assert dataset["labels"][0, -1] == tokenizer.eos_id

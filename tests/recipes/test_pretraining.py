@@ -110,9 +110,7 @@ def run(name: str, model: Model, config: PretrainConfig, **options: Any) -> Pret
     return recipe(model, TOKENIZERS[name], DOCUMENTS[name], config, **options)
 
 
-EVERY_RECIPE = pytest.mark.parametrize(
-    "name", ["resnet", "cbow", "skipgram", "bert", "gpt", "t5"]
-)
+EVERY_RECIPE = pytest.mark.parametrize("name", ["resnet", "cbow", "skipgram", "bert", "gpt", "t5"])
 
 
 @EVERY_RECIPE

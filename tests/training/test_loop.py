@@ -465,7 +465,10 @@ class StagedNet(Model):
             f"stage{k}": Stage(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.1))
             for k in range(3)
         }
-        super().__init__(None, Staged(stages), nn.Linear(4, 3))
+        super().__init__(None, Staged(stages), "linear")
+
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
+        return nn.Linear(4, 3)
 
     def prepare(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return x

@@ -90,6 +90,11 @@ class TapBottom(nn.Module):
 class TinyModel(Model):
     input_names = ("input_ids", "attention_mask")
 
+    def make_head(self, name: str, num_classes: int | None) -> nn.Module:
+        if name == "tied":
+            return TiedDecoder(self.trunk.stages["embedding"].token.weight)
+        return {"classify": Classify, "taps": TapBottom}[name]()
+
     def prepare(self, input_ids: Tensor, attention_mask: Tensor) -> Flow:
         return Flow(input_ids, attention_mask)
 
@@ -101,12 +106,7 @@ def make_model() -> Callable[..., Model]:
     def make(head: str = "classify", seed: int = 0) -> Model:
         torch.manual_seed(seed)
         trunk = Staged({"embedding": Embedding(), "block0": Block(), "block1": Block()})
-        heads = {
-            "classify": Classify,
-            "tied": lambda: TiedDecoder(trunk.stages["embedding"].token.weight),
-            "taps": TapBottom,
-        }
-        return TinyModel(None, trunk, heads[head]())
+        return TinyModel(None, trunk, head)
 
     return make
 
