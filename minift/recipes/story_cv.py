@@ -44,7 +44,7 @@ class StorySettings:
     num_steps: int = 240  # of every fine-tuning, whatever its target's size
     num_test: int = 2000
     model: str = "resnet10"
-    num_frozen: int = 3  # stages of "freeze": stem, layer1, layer2
+    num_frozen: int = 4  # stages of "freeze": all but layer4
     precision: str = "auto"
     seed: int = 0
     num_seeds: int = 1  # repetitions of each fine-tuning with another seed and other labels
@@ -142,12 +142,21 @@ def tell_story(
 
 
 def methods(settings: StorySettings, num_stages: int) -> dict[str, dict[str, Any]]:
-    """The lecture's four ways, each with the rate that suits it: name -> settings that differ."""
+    """The lecture's four ways: name -> the settings that differ.
+
+    A random head needs a large rate, pretrained stages a small one: with 1e-3 for both, fine-tuning
+    on 100 pictures scored 24% instead of 53%.
+    """
+    head_lr = 4e-3
     return {
-        "from scratch": {"lr": 4e-3},
-        "feature extraction": {"num_frozen": num_stages, "lr": 4e-3},
-        f"freeze {settings.num_frozen} stages": {"num_frozen": settings.num_frozen, "lr": 2e-3},
-        "fine-tune all": {"lr": 1e-3},
+        "from scratch": {"lr": head_lr},
+        "feature extraction": {"num_frozen": num_stages, "lr": head_lr},
+        f"freeze {settings.num_frozen} stages": {
+            "num_frozen": settings.num_frozen,
+            "lr": 5e-4,
+            "head_lr": head_lr,
+        },
+        "fine-tune all": {"lr": 3e-4, "head_lr": head_lr},
     }
 
 
