@@ -27,142 +27,122 @@ from minift.data.world_words import (
     DEEDS,
     KIND_VERBS,
     KINDS,
-    MEN,
     MOVES,
     NUM_HOUSES,
     OPINIONS,
+    PEOPLE,
     PLACES,
-    PRONOUNS,
     ROLES,
     SAME_ADJECTIVES,
     SAME_VERBS,
     SUBJECTS,
     TRADES,
-    WOMEN,
     plural,
 )
 
 # The knobs. How often a document takes up each theme, relative to the others ...
 THEME_SHARES = {
-    "kind": 7,
-    "opinion": 6,
-    "restate": 6,
+    "kind": 6,
+    "opinion": 8,
+    "restate": 11,
     "number": 4,
-    "ask": 5,
-    "family": 2.5,
-    "role": 2.5,
-    "travel": 2.5,
-    "deed": 2.5,
+    "ask": 8,
+    "family": 1.5,
+    "role": 1.5,
+    "travel": 1.5,
+    "deed": 1.5,
 }
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
-# ... how often an episode after the first says "she" and "he" instead of the names ...
-PRONOUN_SHARE = 0.05
 # ... and at how many sentences it ends: at the first episode (of up to 3) that reaches a number
 # drawn between these two.
 ENOUGH_SENTENCES = (5, 7)
 
-# How a document begins. {a} and {b} are the two people, {a_obj} is "mara" or "her".
+# How a document begins. {a} and {b} are the two people.
 OPENINGS = (
-    ("{a} met {b_obj} in the {place} .", "{a} had a {thing} ."),
-    ("{a} and {b} went to the {place} .", "{b} took a {thing} along ."),
-    ("{a} was in the {place} with {b_obj} .", "{b} had a {thing} ."),
-    ("{a} took a {thing} to the {place} .", "{b} was there too ."),
-    ("{b} saw {a_obj} in the {place} .", "{a} found a {thing} ."),
+    ("{a} met {b} in the {place} with a {thing} .", "{b} liked the {kind} ."),
+    ("{a} and {b} took a {thing} to the {place} .", "{a} said , it is a {kind} ."),
+    ("{a} found a {thing} , a {kind} , in the {place} .", "{b} wanted the {kind} too ."),
+    ("{b} saw {a} in the {place} with a {thing} .", "so there was a {kind} in the {place} ."),
+    ("{a} had a {thing} , a {kind} .", "{b} saw the {thing} in the {place} ."),
 )
 
-# theme -> its episodes. Nearly every sentence names someone or the thing it goes on about.
+# theme -> its episodes. What a theme is there to tell stands within one sentence where it can: of
+# the pairs that next-sentence prediction draws, half join sentences of two documents.
 EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kind": (
-        ("{a} has a {thing} .", "{a} knows , a {thing} is a {kind} .", "so {a} has a {kind} ."),
-        ("{a} saw a {thing} .", "so {a} saw a {kind} ."),
-        ("{a} found a {thing} in the {place} .", "so there is a {kind} in the {place} ."),
-        ("{a} asked , is a {thing} a {kind} ?", "{b} said yes , a {thing} is a {kind} ."),
-        ("{a} asked , is a {thing} a {other_kind} ?", "{b} said no , a {thing} is a {kind} ."),
-        ("{a} has a {thing} and a {same} .", "{a} has two {kinds} ."),
-        ("{a} likes {things} and {sames} .", "so {a} likes {kinds} ."),
-        ("{b} wanted a {kind} .", "{a} found {b_obj} a {thing} ."),
-        ("{b} asked for a {kind} .", "{a} brought {b_obj} a {thing} ."),
-        ("the {thing} {did} near {a_obj} .", "{a} looked at the {kind} ."),
-        ("{a} likes the {thing} .", "{a} has a {big} {kind} ."),
-        ("{a} lost the {thing} .", "{b} found the {kind} in the {place} ."),
-        ("the {thing} {does} near {a_obj} .", "{b} likes this {kind} ."),
+        ("{a} knows , a {thing} is a {kind} .",),
+        ("{a} has a {thing} .", "a {thing} is a {kind} , so {a} has a {kind} ."),
+        ("{a} saw a {thing} , so {a} saw a {kind} .",),
+        ("there is a {thing} in the {place} , so there is a {kind} .",),
+        ("is a {thing} a {kind} ?", "yes , said {a} , a {thing} is a {kind} ."),
+        ("is a {thing} a {other_kind} ?", "no , said {a} , a {thing} is a {kind} ."),
+        ("{a} has a {thing} and a {same} , so {a} has two {kinds} .",),
+        ("{b} wanted a {kind} , so {a} found a {thing} for {b} .",),
+        ("the {thing} {did} near {a} , for it is a {kind} .",),
+        ("the {kind} that {did} near {a} was a {thing} .",),
+        ("{a} found a {thing} .", "so {a} found a {kind} ."),
+        ("the {thing} {does} near {a} .", "{b} likes this {kind} , a {thing} ."),
     ),
     "opinion": (
-        ("the {subject} was {adj} and {adj2} .", "{a} {reaction} ."),
-        ("{a} found the {subject} {adj} .", "{b} found it {adj2} and {reaction} too ."),
-        ("what a {adj} {subject} !", "{a} found it {adj2} and {adj3} ."),
-        ("the {subject} in the {place} was {adj} .", "{a} was {mood} ."),
-        ("{a} called the {subject} {adj} .", "{b} called it {adj2} .", "{a} found it {verdict} ."),
-        ("{a} was {mood} and {b} {reaction} .", "it was a {adj} and {adj2} {subject} ."),
+        ("the {subject} was {adj} and {adj2} .", "{a} {reaction} , for it was {adj3} ."),
+        ("{a} found the {subject} {adj} and {adj2} , so {a} was {mood} .",),
+        ("what a {adj} and {adj2} {subject} !", "{a} {reaction} , for it was {adj3} ."),
+        ("the {subject} in the {place} was {adj} , and {a} was {mood} .",),
+        ("{a} called the {subject} {adj} , so it was {verdict} and {adj2} .",),
+        ("{a} was {mood} and {b} {reaction} , for the {subject} was {adj} .",),
+        ("a {adj} {subject} is a {verdict} {subject} .", "{a} called it {adj2} and {adj3} ."),
     ),
     "restate": (
-        ("{a} {gave} {b_obj} a {thing} .", "that is , {b} {got} a {thing} from {a_obj} ."),
-        ("{b} {got} a {thing} from {a_obj} .", "that is , {a} {gave} {b_obj} a {thing} ."),
-        ("{a} {acted} {b_obj} .", "that is , {b} was {acted} by {a_obj} ."),
-        ("{b} was {acted} by {a_obj} .", "that is , {a} {acted} {b_obj} ."),
+        ("{a} {gave} {b} a {thing} , that is , {b} {got} a {thing} from {a} .",),
+        ("{b} {got} a {thing} from {a} , that is , {a} {gave} {b} a {thing} .",),
+        ("{a} {acted} {b} , that is , {b} was {acted} by {a} .",),
+        ("{b} was {acted} by {a} , that is , {a} {acted} {b} .",),
+        ("{a} {gave} {b} a {thing} .", "that is , {b} {got} a {thing} from {a} ."),
+        ("{b} {got} a {thing} from {a} .", "that is , {a} {gave} {b} a {thing} ."),
+        ("{a} {acted} {b} .", "that is , {b} was {acted} by {a} ."),
+        ("{b} was {acted} by {a} .", "that is , {a} {acted} {b} ."),
+        ("{a} {mended} the {thing} , that is , {a} {repaired} the {thing} .",),
+        ("{a} {repaired} the {thing} , that is , {a} {mended} the {thing} .",),
         ("{a} {mended} the {thing} .", "that is , {a} {repaired} the {thing} ."),
-        ("{a} {repaired} the {thing} .", "that is , {a} {mended} the {thing} ."),
-        ("the {thing} was {big} .", "that is , the {thing} was {large} ."),
-        ("{a} has a {large} {thing} .", "that is , {a} has a {big} {thing} ."),
+        ("the {thing} was {big} , that is , the {thing} was {large} .",),
+        ("{a} has a {large} {thing} , that is , {a} has a {big} {thing} .",),
+        ("the {thing} of {a} was {large} .", "that is , the {thing} was {big} ."),
     ),
     "number": (
-        ("a {critter} {moves} in the {place} .", "the {critter} {moves2} near {a_obj} ."),
-        ("two {critters} {move} in the {place} .", "the {critters} {move2} near {a_obj} ."),
-        ("this {critter} {moves} and {moves2} near {b_obj} .", "it {moves3} near {a_obj} ."),
-        ("these {critters} {move} and {move2} near {b_obj} .", "they {move3} near {a_obj} ."),
-        ("two {things} {do} in the {place} .", "the {things} {do} near {a_obj} ."),
-        ("{a} saw a {big} {critter} .", "the {critter} {moves} near {b_obj} ."),
-        ("{a} saw many {big} {critters} .", "the {critters} {move} near {b_obj} ."),
-        ("{a} washed {a_self} .", "then {a} lost {a_his} {critter} ."),
-        ("{b} hurt {b_self} .", "then {b} called {b_his} {critters} ."),
+        ("a {critter} {moves} in the {place} .", "the {critter} {moves2} near {a} ."),
+        ("two {critters} {move} in the {place} .", "the {critters} {move2} near {a} ."),
+        ("this {critter} {moves} and {moves2} near {b} .",),
+        ("these {critters} {move} and {move2} near {b} .",),
+        ("{a} saw a {big} {critter} .", "the {critter} {moves} near {b} ."),
+        ("{a} saw many {big} {critters} .", "the {critters} {move} near {b} ."),
     ),
     "ask": (
-        (
-            "{a} has a {thing} and {b} has a {other} .",
-            "who has the {thing} , {a} or {b} ?",
-            "{a} has it .",
-        ),
-        (
-            "{a} has a {thing} and {b} has a {other} .",
-            "who has the {other} , {a} or {b} ?",
-            "{b} has it .",
-        ),
-        (
-            "{a} is in the {place} and {b} in the {place2} .",
-            "where is {a} ?",
-            "{a} is in the {place} .",
-        ),
-        (
-            "{a} is in the {place} and {b} in the {place2} .",
-            "where is {b} ?",
-            "{b} is in the {place2} .",
-        ),
-        (
-            "{a} lost a {thing} and {b} lost a {other} .",
-            "what did {a} lose ?",
-            "{a} lost a {thing} .",
-        ),
-        (
-            "{a} lost a {thing} and {b} lost a {other} .",
-            "what did {b} lose ?",
-            "{b} lost a {other} .",
-        ),
-        ("{a} {acted} {b_obj} .", "who was {acted} , {a} or {b} ?", "{b} was ."),
-        ("{a} {acted} {b_obj} .", "who {acted} {b_obj} ?", "{a} did ."),
+        ("{a} is in the {place} with a {thing} , so where is {a} ? in the {place} .",),
+        ("{a} is in the {place} with a {thing} , so what has {a} ? a {thing} .",),
+        ("{a} is in the {place} with a {thing} , so who has the {thing} ? {a} .",),
+        ("{a} found a {thing} in the {place} , so where was the {thing} ? in the {place} .",),
+        ("{a} found a {thing} in the {place} , so what did {a} find ? a {thing} .",),
+        ("{a} found a {thing} in the {place} , so who found the {thing} ? {a} .",),
+        ("where is {a} ? in the {place} .", "{a} is in the {place} with a {thing} ."),
+        ("what has {a} ? a {thing} .", "in the {place} {a} found a {thing} ."),
+        ("who is in the {place} ? {a} .", "{a} is in the {place} with a {thing} ."),
+        ("in the {place} {b} found a {thing} .", "what did {b} find ? a {thing} ."),
+        ("in the {place} {b} found a {thing} .", "who found the {thing} ? {b} ."),
+        ("in the {place} {b} found a {thing} .", "where was the {thing} ? in the {place} ."),
     ),
     "family": (
-        ("the old {animal} {sounds} in the {home} .", "it guards the {food} for {a_obj} ."),
-        ("the newborn {young} {sounds} in the {home} .", "it begs {a_obj} for {food} ."),
-        ("a strong {animal} guards the {home} .", "the {animal} brings the {food} for {a_obj} ."),
-        ("a tiny {young} naps in the {home} .", "the {young} begs {a_obj} for {food} ."),
-        ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} for {a_obj} ."),
-        ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} for {a_obj} ."),
-        ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} of {a_obj} ."),
+        ("the old {animal} {sounds} in the {home} .", "it guards the {food} for {a} ."),
+        ("the newborn {young} {sounds} in the {home} .", "it begs {a} for {food} ."),
+        ("a strong {animal} guards the {home} .", "the {animal} brings the {food} for {a} ."),
+        ("a tiny {young} naps in the {home} .", "the {young} begs {a} for {food} ."),
+        ("{a} led the strong {animal} to the {home} .", "the {animal} {sounds} for {a} ."),
+        ("{a} fed the tiny {young} with {food} .", "the {young} {sounds} for {a} ."),
+        ("{youngs} are tiny {animals} .", "{animals} guard the {youngs} of {a} ."),
     ),
     "role": (
-        ("the {man} has a {token} in his {seat} .", "the {man} showed it to {a_obj} ."),
-        ("the {woman} has a {token} in her {seat} .", "the {woman} showed it to {a_obj} ."),
+        ("the {man} has a {token} in his {seat} .", "the {man} showed it to {a} ."),
+        ("the {woman} has a {token} in her {seat} .", "the {woman} showed it to {a} ."),
         ("at the {seat} {a} met a man , the {man} .", "he held his {token} himself ."),
         ("at the {seat} {a} met a woman , the {woman} .", "she held her {token} herself ."),
         ("{a} saw the {man} with his {token} .", "the {man} himself came to the {seat} ."),
@@ -171,14 +151,14 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "travel": (
         ("{a} crossed the land of {country} with {goods} .", "{a} said , {country} is a country ."),
         ("{a} reached the city of {capital} with {goods} .", "{a} said , {capital} is a city ."),
-        ("the land of {country} has a {land} .", "the farmers of {country} sell {a_obj} {goods} ."),
+        ("the land of {country} has a {land} .", "the farmers of {country} sell {a} {goods} ."),
         ("the city of {capital} has a {land} .", "the streets of {capital} smell of {goods} ."),
         ("{a} is from {country} , a country of {goods} .", "{a} saw a {land} in the land ."),
         ("{a} lives in {capital} , a city of {goods} .", "{a} saw a {land} by the city ."),
     ),
     "deed": (
-        ("every day {a} {sings} a {hymn} .", "today {a} {sings} it for {b_obj} ."),
-        ("yesterday {a} {sang} a {hymn} .", "last week {a} {sang} it for {b_obj} ."),
+        ("every day {a} {sings} a {hymn} .", "today {a} {sings} it for {b} ."),
+        ("yesterday {a} {sang} a {hymn} .", "last week {a} {sang} it for {b} ."),
         ("now {a} {sings} the {hymn} .", "{b} {sings} too ."),
         ("long ago {a} {sang} the {hymn} .", "{b} {sang} too ."),
         ("{a} and {b} {sing} a {hymn} .", "all people {sing} here .", "{a} {sings} too ."),
@@ -202,8 +182,8 @@ def draw_cast(
     """
     choice = rng.choice
     house = choice(range(NUM_HOUSES)[words])
-    cast = _draw_people(rng, house)
-    cast["place"] = PLACES[house]
+    a, b = rng.sample(PEOPLE[house], 2)
+    cast = {"a": a, "b": b, "place": PLACES[house]}
     cast["place2"] = choice([place for place in PLACES if place != cast["place"]])
 
     kind, other_kind = rng.sample(_KIND_NAMES, 2)
@@ -256,7 +236,6 @@ def world_documents(num_documents: int, *, seed: int) -> list[list[str]]:
 def tell_document(rng: Random) -> list[str]:
     """Tell one document: draw a cast, open, take up the themes in turn until it is long enough."""
     cast = draw_cast(rng)
-    short = {**cast, **_pronouns_for_names(cast)}
     enough = rng.randint(*ENOUGH_SENTENCES)
     sentences = fill(rng.choice(OPENINGS), cast)
 
@@ -269,8 +248,7 @@ def tell_document(rng: Random) -> list[str]:
 
     turn = 0
     while len(sentences) < enough:
-        speaks_short = turn > 0 and rng.random() < PRONOUN_SHARE
-        sentences += fill(untold[turn % NUM_THEMES].pop(), short if speaks_short else cast)
+        sentences += fill(untold[turn % NUM_THEMES].pop(), cast)
         turn += 1
     return sentences
 
@@ -302,23 +280,3 @@ ANALOGY_PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
 _KIND_NAMES = tuple(KINDS)
 _THEMES = tuple(THEME_SHARES)
 _THEME_WEIGHTS = tuple(THEME_SHARES.values())
-
-
-def _draw_people(rng: Random, house: int) -> dict[str, str]:
-    """The two people of a house, in either order, each with the forms a sentence may need."""
-    people = [(WOMEN[house], "f"), (MEN[house], "m")]
-    rng.shuffle(people)
-    cast = {}
-    for slot, (name, gender) in zip("ab", people):
-        he, _, his, himself = PRONOUNS[gender]
-        cast.update({slot: name, slot + "_obj": name, slot + "_he": he, slot + "_gender": gender})
-        cast.update({slot + "_his": his, slot + "_self": himself})
-    return cast
-
-
-def _pronouns_for_names(cast: Mapping[str, str]) -> dict[str, str]:
-    """The slots of the two people, with pronouns where names were."""
-    slots = {}
-    for slot in "ab":
-        slots[slot], slots[slot + "_obj"] = PRONOUNS[cast[slot + "_gender"]][:2]
-    return slots

@@ -50,14 +50,12 @@ ACCEPTABILITY: Groups = (
         ("two {critters} {move} in the {place} .", "two {critter} {move} in the {place} ."),
         ("the {critter} {moves} and {moves2} .", "the {moves} {critter} and {moves2} ."),
         ("{a} saw a {big} {critter} .", "{a} saw a {critter} {big} ."),
-        ("{a} washed {a_self} .", "{a} washed {b_self} ."),
     ),
     (
         ("this {critter} {moves} .", "this {critters} {move} ."),
         ("these {critters} {move} .", "these {critter} {moves} ."),
         ("the {critters} {move} near {a} .", "the {move} {critters} near {a} ."),
         ("{a} saw many {big} {critters} .", "{a} saw many {big} {critter} ."),
-        ("{a} hurt {a_self} .", "{a} hurt {b_self} ."),
     ),
 )
 
@@ -83,20 +81,19 @@ EQUIVALENCE: Groups = (
             "{b} {got} a {thing} from {a} .",
             "{a} {got} a {thing} from {b} .",
         ),
+        (
+            "{b} {got} a {thing} from {a} .",
+            "{a} {gave} {b} a {thing} .",
+            "{b} {gave} {a} a {thing} .",
+        ),
         ("{a} {acted} {b} .", "{b} was {acted} by {a} .", "{a} was {acted} by {b} ."),
         (
             "{a} {mended} the {thing} .",
             "{a} {repaired} the {thing} .",
             "{a} {repaired2} the {thing} .",
         ),
-        ("the {thing} was {big} .", "the {thing} was {large} .", "the {thing} was {large2} ."),
     ),
     (
-        (
-            "{b} {got} a {thing} from {a} .",
-            "{a} {gave} {b} a {thing} .",
-            "{b} {gave} {a} a {thing} .",
-        ),
         ("{a} was {acted} by {b} .", "{b} {acted} {a} .", "{a} {acted} {b} ."),
         (
             "{a} has a {big} {thing} .",
@@ -122,14 +119,14 @@ ENTAILMENT: Groups = (
 # (a question, its answer, the sentences of the context)
 ANSWER: Groups = (
     (
-        ("who has the {thing} ?", "{a}", "{a} has a {thing} .", "{b} has a {other} ."),
-        ("where is {a} ?", "in the {place}", "{a} is in the {place} .", "{b} is in the {place2} ."),
-        ("what did {a} lose ?", "a {thing}", "{a} lost a {thing} .", "{b} lost a {other} ."),
+        ("where is {a} ?", "in the {place}", "{a} is in the {place} with a {thing} ."),
+        ("what has {a} ?", "a {thing}", "{a} is in the {place} with a {thing} ."),
+        ("who has the {thing} ?", "{a}", "{a} is in the {place} with a {thing} ."),
     ),
     (
-        ("who is in the {place} ?", "{a}", "{a} is in the {place} .", "{b} is in the {place2} ."),
-        ("what has {a} ?", "a {thing}", "{a} has a {thing} .", "{b} has a {other} ."),
-        ("who lost the {thing} ?", "{a}", "{a} lost a {thing} .", "{b} lost a {other} ."),
+        ("where was the {thing} ?", "in the {place}", "in the {place} {a} found a {thing} ."),
+        ("what did {a} find ?", "a {thing}", "in the {place} {a} found a {thing} ."),
+        ("who found the {thing} ?", "{a}", "{a} found a {thing} in the {place} ."),
     ),
 )
 # sentences that are put among those of a context or of a story, and change nothing
@@ -145,7 +142,7 @@ SUMMARY: Groups = (
         (
             "{a} found a {thing} in the {place} .",
             "{a} went to the {place} .",
-            "{a_he} found a {thing} .",
+            "{a} found a {thing} .",
             "{b} was there too .",
         ),
         (
@@ -159,8 +156,8 @@ SUMMARY: Groups = (
         (
             "{a} {gave} {b} a {thing} .",
             "{a} had a {thing} .",
-            "{a_he} met {b} in the {place} .",
-            "{a_he} {gave} {b} the {thing} .",
+            "{a} met {b} in the {place} .",
+            "{a} {gave} {b} the {thing} .",
         ),
     ),
 )
@@ -217,7 +214,7 @@ def _labelled_example(rng: Random, name: str, split: str, label: int) -> Example
 def _answer_example(rng: Random, name: str, split: str, _: int) -> Example:
     cast = draw_cast(rng, _words(split))
     question, answer, *context = fill(_draw_templates(rng, ANSWER, split), cast)
-    pair = " ".join(_with_asides(rng, context, cast, most=2, shuffle=True))
+    pair = " ".join(_with_asides(rng, context, cast, least=1, most=2, shuffle=True))
     return Example(question, pair, answer=answer, start=pair.index(answer))
 
 

@@ -37,12 +37,19 @@ IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 # what they talk of. So a few words of a text already say what it may go on with.
 NUM_HOUSES = 10
 
-# A woman and a man live in each house, so that "she" and "he" are never in doubt.
-WOMEN = words("mara ada nell ruth vera tess lena hilda june rosa")
-MEN = words("tom otto finn karl hugo boris leo rolf saul walt")
-
-# she, her (object), her (owner), herself
-PRONOUNS = {"f": ("she", "her", "her", "herself"), "m": ("he", "him", "his", "himself")}
+# the two people of each house
+PEOPLE = rows("""
+    mara  tom
+    ada   otto
+    nell  finn
+    ruth  karl
+    vera  hugo
+    tess  boris
+    lena  leo
+    hilda rolf
+    june  saul
+    rosa  walt
+""")
 
 PLACES = words("garden park market mill harbor forest kitchen school meadow library")
 
@@ -50,12 +57,10 @@ PLACES = words("garden park market mill harbor forest kitchen school meadow libr
 KINDS: dict[str, tuple[str, ...]] = {
     row[0]: row[1:]
     for row in rows("""
-        bird       sparrow robin heron crow finch dove
-        fish       trout carp pike tench perch minnow
-        bug        beetle wasp moth cricket gnat hornet
-        fruit      pear plum cherry fig peach melon
-        flower     rose tulip daisy lily poppy violet
-        tool       hammer chisel rake spade wrench drill
+        bird       sparrow robin heron crow
+        fish       trout carp pike perch
+        fruit      pear plum cherry melon
+        tool       hammer chisel rake spade
     """)
 }
 # kind -> what one of it does, what many do, what one did
@@ -64,9 +69,7 @@ KIND_VERBS: dict[str, tuple[str, ...]] = {
     for row in rows("""
         bird       chirps   chirp   chirped
         fish       swims    swim    swam
-        bug        buzzes   buzz    buzzed
         fruit      ripens   ripen   ripened
-        flower     blooms   bloom   bloomed
         tool       rusts    rust    rusted
     """)
 }
@@ -135,12 +138,8 @@ MOVES = rows("""
     waits    wait
     rests    rest
     jumps    jump
-    wanders  wander
-    eats     eat
-    hunts    hunt
-    drifts   drift
 """)
-CRITTERS = (*KINDS["bird"], *KINDS["bug"])
+CRITTERS = tuple(row[0] for row in ANIMALS)
 
 # one gives, the other gets
 TRADES = rows("""
@@ -149,15 +148,13 @@ TRADES = rows("""
     handed  received
 """)
 # done by one person to another; the same word stands in the active and in the passive
-ACTIONS = words("helped followed thanked greeted pushed teased chased carried")
+ACTIONS = words("helped followed thanked greeted pushed teased")
 # two verbs that say the same
 SAME_VERBS = rows("""
     mended   repaired
     hurled   tossed
     hid      concealed
     grabbed  seized
-    ruined   spoiled
-    cleaned  washed
 """)
 # two adjectives that say the same
 SAME_ADJECTIVES = rows("""
@@ -165,20 +162,12 @@ SAME_ADJECTIVES = rows("""
     small   little
     old     ancient
     quick   fast
-    wet     damp
-    odd     strange
 """)
 
 # what opinions are about, and the two sides an opinion can take
 SUBJECTS = words("soup story concert dance speech party poem cake film show")
-PRAISE = words(
-    """wonderful lovely splendid superb charming delightful excellent perfect pleasant marvelous
-    brilliant glorious"""
-)
-BLAME = words(
-    """awful terrible horrid dreadful nasty dull shabby rotten dismal ghastly
-    boring tedious"""
-)
+PRAISE = words("wonderful lovely splendid superb charming delightful excellent perfect")
+BLAME = words("awful terrible horrid dreadful nasty dull shabby rotten")
 # side -> the verdict, the adjectives, the moods, what follows
 OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     True: {

@@ -48,7 +48,7 @@ PRESETS = {  # layers, width: the sizes of Turc et al. 2019, and a smaller one f
     "bert-micro": BertConfig(
         vocab_size=2048,
         hidden_size=128,
-        num_layers=4,
+        num_layers=3,
         num_heads=4,
         intermediate_size=512,
         max_positions=128,

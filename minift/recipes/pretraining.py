@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from minift.data.batches import augment, epoch_batches, num_examples, steps_per_
 from minift.models.word2vec import Word2Vec, negative_sampling_loss
 from minift.objectives.causal import lm_blocks, shift_labels, shift_right
 from minift.objectives.masking import mask_tokens
-from minift.objectives.pairs import pack_pairs, sentence_pairs
+from minift.objectives.pairs import Pair, pack_pairs, sentence_pairs
 from minift.objectives.scores import mlm_nsp_loss, token_scores
 from minift.objectives.spans import corrupt_spans
 from minift.objectives.windows import (
@@ -224,17 +225,21 @@ def pretrain_bert(
     """Learn to fill in masked words (MLM) and, with head "pretrain", to tell what follows (NSP)."""
     order = Seeds.from_seed(config.seed).order
 
-    def batch_of(documents: Documents, generator: torch.Generator) -> Batch:
-        assert tokenizer.cls_id is not None
-        assert tokenizer.sep_id is not None
-        assert tokenizer.mask_id is not None
-        pairs = sentence_pairs(
+    def draw_pairs(
+        documents: Documents, num_batches: int, generator: torch.Generator
+    ) -> list[Pair]:
+        return sentence_pairs(
             documents,
-            num_pairs=config.batch_size,
+            num_pairs=num_batches * config.batch_size,
             max_length=config.max_length - 3,  # [CLS] and two [SEP]
             generator=generator,
             max_sentences=config.max_sentences,
         )
+
+    def pack_and_mask(pairs: list[Pair], generator: torch.Generator) -> Batch:
+        assert tokenizer.cls_id is not None
+        assert tokenizer.sep_id is not None
+        assert tokenizer.mask_id is not None
         batch: Batch = pack_pairs(
             pairs, cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id
         )
@@ -249,13 +254,30 @@ def pretrain_bert(
         )
         return {**batch, "input_ids": masked.input_ids, "mlm_labels": masked.labels}
 
+    @lru_cache(maxsize=1)
+    def group(number: int) -> list[Batch]:
+        """Some batches drawn together, each of pairs of like length, in random order."""
+        generator = _generator(order, number)
+        pairs = draw_pairs(documents, SORTED_BATCHES, generator)
+        pairs.sort(key=lambda pair: len(pair.first_ids) + len(pair.second_ids))
+        begins = torch.randperm(SORTED_BATCHES, generator=generator) * config.batch_size
+        return [
+            pack_and_mask(pairs[begin : begin + config.batch_size], generator)
+            for begin in begins.tolist()
+        ]
+
     def batches(step: int) -> Batch:
-        return batch_of(documents, _generator(order, step))
+        number, place = divmod(step, SORTED_BATCHES)
+        return group(number)[place]
 
     history = _fit(model, batches, bert_loss, config, resume_path, "pretrain bert")
     scores = {}
     if held_out is not None:
-        held_out_batches = (batch_of(held_out, _generator(-1, i)) for i in range(NUM_HELD_OUT))
+        generator = _generator(-1, 0)
+        held_out_batches = (
+            pack_and_mask(draw_pairs(held_out, 1, generator), generator)
+            for _ in range(NUM_HELD_OUT)
+        )
         scores = evaluate(model, held_out_batches, bert_loss, config.precision)
     return Pretrained(history, scores)
 
@@ -376,6 +398,9 @@ def t5_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     return spans.loss, {"span_loss": spans.loss.detach(), "span_accuracy": spans.accuracy}
 
 
+# Batches of BERT pairs that are drawn together and then parted by length: with each batch padded to
+# its longest pair, 40% of a batch would else be padding.
+SORTED_BATCHES = 8
 NUM_HELD_OUT = 8  # batches of held-out text that a pretrained model is judged on
 
 

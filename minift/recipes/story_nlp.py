@@ -58,12 +58,12 @@ MAX_LENGTH = 64  # tokens; every text of the world is shorter
 @dataclass(frozen=True)
 class StorySettings:
     num_documents: int = 20_000
-    word2vec_steps: int = 1500
-    bert_steps: int = 1500
+    word2vec_steps: int = 800
+    bert_steps: int = 2800
     gpt_steps: int = 400
     t5_steps: int = 600
-    num_labels: int = 128  # of each of the five tasks
-    epochs: int = 20  # over these labels
+    num_labels: int = 256  # of each of the five tasks
+    epochs: int = 16  # over these labels
     text_to_text_size: int = 512  # labelled examples of each of T5's three tasks
     text_to_text_epochs: int = 8
     num_test: int = 500
@@ -202,7 +202,9 @@ def _bert(
     bert = _fresh("bert-micro", "pretrain", settings.seed, tokenizer)
     config = PretrainConfig(
         num_steps=settings.bert_steps,
+        lr=1.5e-3,
         max_length=MAX_LENGTH,
+        max_sentences=2,
         precision=settings.precision,
         seed=settings.seed,
         progress=settings.progress,

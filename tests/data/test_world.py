@@ -10,7 +10,7 @@ from minift.data.world import (
     world_analogies,
     world_documents,
 )
-from minift.data.world_words import BLAME, KINDS, MEN, OPINIONS, PRAISE, WOMEN, plural
+from minift.data.world_words import BLAME, KINDS, OPINIONS, PEOPLE, PRAISE, plural
 
 
 def count_words(documents: list[list[str]]) -> Counter[str]:
@@ -46,23 +46,27 @@ def test_sentences_are_lower_case_words_between_single_spaces(
     for sentence in (line for document in documents for line in document):
         *words, last = sentence.split(" ")
         assert last in {".", "?", "!"}
-        assert all(word == "," or (word.isalpha() and word.islower()) for word in words), sentence
+        assert all(word in {",", "?"} or (word.isalpha() and word.islower()) for word in words), (
+            sentence
+        )
 
 
 def test_there_are_a_few_hundred_words(counts: Counter[str]) -> None:
     assert 300 <= len(counts) <= 1000
 
 
-def test_a_document_is_about_one_woman_and_one_man(documents: list[list[str]]) -> None:
+def test_a_document_is_about_the_two_people_of_a_house(documents: list[list[str]]) -> None:
+    names = {name for people in PEOPLE for name in people}
     for document in documents:
         words = {word for line in document for word in line.split()}
-        assert len(words & set(WOMEN)) == len(words & set(MEN)) == 1
+        assert tuple(sorted(words & names)) in {tuple(sorted(people)) for people in PEOPLE}
 
 
 def test_both_halves_of_most_documents_share_a_name_or_a_thing(
     documents: list[list[str]],
 ) -> None:
-    telling = {*WOMEN, *MEN, *(thing for things in KINDS.values() for thing in things)}
+    telling = {*(name for people in PEOPLE for name in people)}
+    telling |= {thing for things in KINDS.values() for thing in things}
 
     def link(first: list[str], second: list[str]) -> bool:
         words = [{word for line in half for word in line.split()} for half in (first, second)]
@@ -102,7 +106,7 @@ def test_planted_analogies_are_frequent_in_the_pretraining_corpus() -> None:
 
     for pairs in ANALOGY_PAIRS.values():
         assert len(pairs) >= 8
-        assert all(counts[word] >= 150 for pair in pairs for word in pair)
+        assert all(counts[word] >= 100 for pair in pairs for word in pair)
 
 
 def test_analogies_join_each_pair_with_each_other_pair() -> None:
