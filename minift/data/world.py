@@ -42,11 +42,11 @@ from minift.data.world_words import (
 
 # The knobs. How often a document takes up each theme, relative to the others ...
 THEME_SHARES = {
-    "kind": 6,
-    "opinion": 8,
+    "kind": 8,
+    "opinion": 7,
     "restate": 11,
-    "number": 4,
-    "ask": 8,
+    "number": 3,
+    "ask": 7,
     "family": 1.5,
     "role": 1.5,
     "travel": 1.5,

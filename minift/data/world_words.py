@@ -33,9 +33,9 @@ def plural(noun: str) -> str:
 
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
-# A house is a row of each table that has ten: who lives there, where they go, the animal they keep,
+# A house is a row of each table that has eight: who lives there, where they go, the animal they keep,
 # what they talk of. So a few words of a text already say what it may go on with.
-NUM_HOUSES = 10
+NUM_HOUSES = 8
 
 # the two people of each house
 PEOPLE = rows("""
@@ -47,11 +47,9 @@ PEOPLE = rows("""
     tess  boris
     lena  leo
     hilda rolf
-    june  saul
-    rosa  walt
 """)
 
-PLACES = words("garden park market mill harbor forest kitchen school meadow library")
+PLACES = words("garden park market mill harbor forest kitchen school")
 
 # kind -> its things
 KINDS: dict[str, tuple[str, ...]] = {
@@ -84,8 +82,6 @@ ANIMALS = rows("""
     bear   cub       growls   cave    honey
     duck   duckling  quacks   pond    crumbs
     goose  gosling   honks    lake    corn
-    frog   tadpole   croaks   swamp   algae
-    swan   cygnet    hisses   river   weeds
 """)
 
 # a man, a woman, where either is found, what either has
@@ -98,8 +94,6 @@ ROLES = rows("""
     actor        actress       stage    mask
     waiter       waitress      inn      tray
     wizard       witch         hut      wand
-    monk         nun           abbey    candle
-    lord         lady          manor    sword
 """)
 
 # country, its capital, what is made there, what the land is like
@@ -112,8 +106,6 @@ COUNTRIES = rows("""
     quorra   stonebay   salt     reef
     zelmar   fairholm   tea      terrace
     pellan   windell    paper    canal
-    druva    ashby      coal     canyon
-    mirland  coldwell   amber    dune
 """)
 
 # what one does, what many do, what one did, to what
@@ -126,8 +118,6 @@ DEEDS = rows("""
     drinks  drink  drank   juice
     rides   ride   rode    pony
     sews    sew    sewed   dress
-    digs    dig    dug     ditch
-    throws  throw  threw   ball
 """)
 
 # what one creature does, what many do
@@ -148,7 +138,7 @@ TRADES = rows("""
     handed  received
 """)
 # done by one person to another; the same word stands in the active and in the passive
-ACTIONS = words("helped followed thanked greeted pushed teased")
+ACTIONS = words("helped followed thanked greeted")
 # two verbs that say the same
 SAME_VERBS = rows("""
     mended   repaired
@@ -165,35 +155,31 @@ SAME_ADJECTIVES = rows("""
 """)
 
 # what opinions are about, and the two sides an opinion can take
-SUBJECTS = words("soup story concert dance speech party poem cake film show")
-PRAISE = words("wonderful lovely splendid superb charming delightful excellent perfect")
-BLAME = words("awful terrible horrid dreadful nasty dull shabby rotten")
+SUBJECTS = words("soup story concert dance speech party poem cake")
+PRAISE = words("wonderful lovely splendid superb charming delightful")
+BLAME = words("awful terrible horrid dreadful nasty dull")
 # side -> the verdict, the adjectives, the moods, what follows
 OPINIONS: dict[bool, dict[str, tuple[str, ...]]] = {
     True: {
         "verdict": ("good",),
         "adjective": PRAISE,
-        "mood": words("happy glad cheerful pleased"),
+        "mood": words("happy glad cheerful"),
         "reaction": (
             "smiled",
             "clapped",
             "asked for more",
-            "cheered",
             "stayed until the end",
-            "gave thanks",
         ),
     },
     False: {
         "verdict": ("bad",),
         "adjective": BLAME,
-        "mood": words("sad angry gloomy upset"),
+        "mood": words("sad angry gloomy"),
         "reaction": (
             "frowned",
             "yawned",
             "asked for nothing",
-            "groaned",
             "left before the end",
-            "complained",
         ),
     },
 }

@@ -348,8 +348,13 @@ def pretrain_t5(
     def batch_of(documents: Documents, generator: torch.Generator) -> Batch:
         assert tokenizer.eos_id is not None
         inputs, targets = [], []
-        for row in torch.randint(len(documents), (config.batch_size,), generator=generator):
-            ids = list(chain.from_iterable(documents[row]))[: config.max_length - 1]
+        for row, begin in torch.rand(config.batch_size, 2, generator=generator).tolist():
+            document = documents[int(row * len(documents))]
+            # From any sentence on, or a long document would be known by its beginning only.
+            sentences = document[int(begin * len(document)) :]
+            ids = list(chain.from_iterable(sentences))[: config.max_length - 1]
+            if len(ids) < 2:  # the last sentence was too short to cut from
+                ids = list(chain.from_iterable(document))[: config.max_length - 1]
             corrupted = corrupt_spans(
                 ids,
                 sentinel_ids=tokenizer.sentinel_ids,

@@ -59,9 +59,9 @@ MAX_LENGTH = 64  # tokens; every text of the world is shorter
 class StorySettings:
     num_documents: int = 20_000
     word2vec_steps: int = 800
-    bert_steps: int = 2800
-    gpt_steps: int = 400
-    t5_steps: int = 600
+    bert_steps: int = 2600
+    gpt_steps: int = 250
+    t5_steps: int = 1000
     num_labels: int = 256  # of each of the five tasks
     epochs: int = 16  # over these labels
     text_to_text_size: int = 512  # labelled examples of each of T5's three tasks
@@ -368,7 +368,8 @@ def _t5(
     t5 = _fresh("t5-micro", "lm", settings.seed, tokenizer)
     config = PretrainConfig(
         num_steps=settings.t5_steps,
-        max_length=MAX_LENGTH,
+        lr=1.5e-3,
+        max_length=40,
         precision=settings.precision,
         seed=settings.seed,
         progress=settings.progress,
@@ -390,7 +391,7 @@ def _t5(
         tuning = FinetuneConfig(
             epochs=settings.text_to_text_epochs,
             batch_size=32,
-            lr=1e-3,
+            lr=3e-4,  # 1e-3 unlearns the words that the labelled examples do not hold
             precision=settings.precision,
             seed=settings.seed,
             progress=settings.progress,
