@@ -43,10 +43,10 @@ from minift.data.world_words import (
 # The knobs. How often a document takes up each theme, relative to the others ...
 THEME_SHARES = {
     "kind": 8,
-    "opinion": 7,
+    "opinion": 8,
     "restate": 11,
     "number": 3,
-    "ask": 7,
+    "ask": 6,
     "family": 1.5,
     "role": 1.5,
     "travel": 1.5,

@@ -57,7 +57,7 @@ PRESETS = {
         hidden_size=128,
         num_layers=2,
         num_heads=4,
-        intermediate_size=512,
+        intermediate_size=256,
         max_positions=128,
         dropout=0.0,  # a short run on endless text does not overfit
     ),
