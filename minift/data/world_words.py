@@ -33,8 +33,8 @@ def plural(noun: str) -> str:
 
 IRREGULAR_PLURALS = {"calf": "calves", "goose": "geese"}
 
-# A house is a row of each table that has eight: who lives there, where they go, the animal they keep,
-# what they talk of. So a few words of a text already say what it may go on with.
+# A house is a row of each table that has eight: who lives there, where they go, the animal they
+# keep, what they talk of. So a few words of a text already say what it may go on with.
 NUM_HOUSES = 8
 
 # the two people of each house
