@@ -4,14 +4,15 @@ Pretraining pays when the unlabelled text already says what a task will ask. Her
 so we can see to it. A document is a thread: two people, a place and a thing are drawn once (the
 cast), an opening brings them on, and then episodes of two themes follow in turn, each a few
 sentences filled from the same cast. So the sentences of a document share names and things, later
-ones lean on earlier ones ("the bird", "she"), and the second half continues the first: that is
-what next-sentence prediction learns.
+ones lean on earlier ones, and the second half continues the first: that is what next-sentence
+prediction learns.
 
 Each theme plants what one task needs. `kind` says what kind a thing is (entailment), `opinion`
-keeps to one side and tells what follows from it (sentiment), `restate` says things twice
-(equivalence), `number` has its nouns and verbs in both numbers (acceptability), `ask` asks and
-answers (span). `family`, `role`, `travel` and `deed` plant the analogies: the two words of a pair
-share a topic, and each shares its role with all the others on its side.
+keeps to one side and tells what follows from it (sentiment), `restate` says what is the same in
+other words and what is not (equivalence), `number` has its nouns and verbs in both numbers
+(acceptability), `ask` asks and answers (span). `family`, `role`, `travel` and `deed` plant the
+analogies: the two words of a pair share a topic, and each shares its role with all the others on
+its side.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ from minift.data.world_words import (
     PEOPLE,
     PLACES,
     ROLES,
-    SAME_ADJECTIVES,
-    SAME_VERBS,
+    SIZES,
     SUBJECTS,
     TRADES,
     plural,
@@ -95,19 +95,13 @@ EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "restate": (
         ("{a} {gave} {b} a {thing} , that is , {b} {got} a {thing} from {a} .",),
+        ("{a} {gave} {b} a {thing} , but not , {a} {got} a {thing} from {b} .",),
         ("{b} {got} a {thing} from {a} , that is , {a} {gave} {b} a {thing} .",),
+        ("{b} {got} a {thing} from {a} , but not , {b} {gave} {a} a {thing} .",),
         ("{a} {acted} {b} , that is , {b} was {acted} by {a} .",),
+        ("{a} {acted} {b} , but not , {a} was {acted} by {b} .",),
         ("{b} was {acted} by {a} , that is , {a} {acted} {b} .",),
-        ("{a} {gave} {b} a {thing} .", "that is , {b} {got} a {thing} from {a} ."),
-        ("{b} {got} a {thing} from {a} .", "that is , {a} {gave} {b} a {thing} ."),
-        ("{a} {acted} {b} .", "that is , {b} was {acted} by {a} ."),
-        ("{b} was {acted} by {a} .", "that is , {a} {acted} {b} ."),
-        ("{a} {mended} the {thing} , that is , {a} {repaired} the {thing} .",),
-        ("{a} {repaired} the {thing} , that is , {a} {mended} the {thing} .",),
-        ("{a} {mended} the {thing} .", "that is , {a} {repaired} the {thing} ."),
-        ("the {thing} was {big} , that is , the {thing} was {large} .",),
-        ("{a} has a {large} {thing} , that is , {a} has a {big} {thing} .",),
-        ("the {thing} of {a} was {large} .", "that is , the {thing} was {big} ."),
+        ("{b} was {acted} by {a} , but not , {b} {acted} {a} .",),
     ),
     "number": (
         ("a {critter} {moves} in the {place} .", "the {critter} {moves2} near {a} ."),
@@ -176,22 +170,19 @@ def draw_cast(
     rng : where the randomness comes from.
     words : which rows of the tables may be drawn. Documents draw from all; labelled examples from
         `slice(0, None, 2)` for training and from `slice(1, None, 2)` for the rest, which is how
-        words are held out: people, things, creatures and what they do, actions, synonyms and
-        adjectives of opinion. The rest (places, kinds, ...) is common to all.
+        words are held out: people, things, creatures and what they do, actions, and the
+        adjectives. The rest (places, kinds, ...) is common to all.
     is_good : the side that opinions take; None = either.
     """
     choice = rng.choice
     house = choice(range(NUM_HOUSES)[words])
     a, b = rng.sample(PEOPLE[house], 2)
     cast = {"a": a, "b": b, "place": PLACES[house]}
-    cast["place2"] = choice([place for place in PLACES if place != cast["place"]])
 
     kind, other_kind = rng.sample(_KIND_NAMES, 2)
     thing, same = rng.sample(KINDS[kind][words], 2)
-    cast.update(thing=thing, things=plural(thing), same=same, sames=plural(same))
-    cast.update(kind=kind, kinds=plural(kind), other=choice(KINDS[other_kind][words]))
-    cast.update(other_kind=other_kind)
-    cast["does"], cast["do"], cast["did"] = KIND_VERBS[kind]
+    cast.update(thing=thing, same=same, kind=kind, kinds=plural(kind), other_kind=other_kind)
+    cast["does"], cast["did"] = KIND_VERBS[kind]
 
     critter = choice(CRITTERS[words])
     cast.update(critter=critter, critters=plural(critter))
@@ -205,9 +196,8 @@ def draw_cast(
     cast["sings"], cast["sing"], cast["sang"], cast["hymn"] = DEEDS[house]
 
     cast["gave"], cast["got"] = choice(TRADES)
-    cast["acted"], cast["acted2"] = rng.sample(ACTIONS[words], 2)
-    (cast["mended"], cast["repaired"]), (_, cast["repaired2"]) = rng.sample(SAME_VERBS[words], 2)
-    (cast["big"], cast["large"]), (_, cast["large2"]) = rng.sample(SAME_ADJECTIVES[words], 2)
+    cast["acted"] = choice(ACTIONS[words])
+    cast["big"] = choice(SIZES[words])
 
     side = OPINIONS[rng.random() < 0.5 if is_good is None else is_good]
     cast["subject"], cast["verdict"] = SUBJECTS[house], side["verdict"][0]

@@ -87,20 +87,8 @@ EQUIVALENCE: Groups = (
             "{b} {gave} {a} a {thing} .",
         ),
         ("{a} {acted} {b} .", "{b} was {acted} by {a} .", "{a} was {acted} by {b} ."),
-        (
-            "{a} {mended} the {thing} .",
-            "{a} {repaired} the {thing} .",
-            "{a} {repaired2} the {thing} .",
-        ),
     ),
-    (
-        ("{a} was {acted} by {b} .", "{b} {acted} {a} .", "{a} {acted} {b} ."),
-        (
-            "{a} has a {big} {thing} .",
-            "{a} has a {large} {thing} .",
-            "{a} has a {large2} {thing} .",
-        ),
-    ),
+    (("{a} was {acted} by {b} .", "{b} {acted} {a} .", "{a} {acted} {b} ."),),
 )
 
 # (a premise, what follows from it, what does not)

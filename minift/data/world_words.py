@@ -61,14 +61,14 @@ KINDS: dict[str, tuple[str, ...]] = {
         tool       hammer chisel rake spade
     """)
 }
-# kind -> what one of it does, what many do, what one did
+# kind -> what one of it does, what one did
 KIND_VERBS: dict[str, tuple[str, ...]] = {
     row[0]: row[1:]
     for row in rows("""
-        bird       chirps   chirp   chirped
-        fish       swims    swim    swam
-        fruit      ripens   ripen   ripened
-        tool       rusts    rust    rusted
+        bird       chirps   chirped
+        fish       swims    swam
+        fruit      ripens   ripened
+        tool       rusts    rusted
     """)
 }
 
@@ -139,20 +139,8 @@ TRADES = rows("""
 """)
 # done by one person to another; the same word stands in the active and in the passive
 ACTIONS = words("helped followed thanked greeted")
-# two verbs that say the same
-SAME_VERBS = rows("""
-    mended   repaired
-    hurled   tossed
-    hid      concealed
-    grabbed  seized
-""")
-# two adjectives that say the same
-SAME_ADJECTIVES = rows("""
-    big     large
-    small   little
-    old     ancient
-    quick   fast
-""")
+# what a creature looks like
+SIZES = words("big small fat thin")
 
 # what opinions are about, and the two sides an opinion can take
 SUBJECTS = words("soup story concert dance speech party poem cake")
