@@ -26,12 +26,14 @@ from minift.data.batches import take
 from minift.models.registry import CONFIGS
 from minift.recipes import story_cv
 from minift.recipes.cli import (
+    SHARED_DEFAULTS,
     add_config,
     at_least_one,
     config_from,
     config_overrides,
     resume_file,
     run,
+    shared_flags,
 )
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.pictures import contact_sheet, encode_png
@@ -188,12 +190,7 @@ def print_scores(
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
-    shared.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    shared.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default: auto)")
-    shared.add_argument("--progress", action=argparse.BooleanOptionalAction, default=True,
-                        help="show bars")  # fmt: skip
+    shared = shared_flags()
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="shapes:source",
                       help="shapes:source|near|mid|far, mnist, fashion-mnist, or .npz")  # fmt: skip
@@ -215,9 +212,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/cv"), help="folder for what it writes"
-    )
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
 
@@ -226,9 +220,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
         added.set_defaults(run=function)
-        added.add_argument(
-            "--out", type=Path, default=Path("runs") / name, help="folder to write to"
-        )
         return added
 
     added = command("pretrain", pretrain, "train a fresh network on many labels", data, sizes)
@@ -254,7 +245,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     command("show", show, "five training examples as the model sees them", data)
 
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
+    args.out = args.out or Path("runs") / (args.command or "cv")
+    if args.command is not None and (args.quick or args.seeds != 1):
+        parser.error("--quick and --seeds belong to the story, which has no command")
     if args.command in ("evaluate", "predict") and args.source is None:
         parser.error("--from must name a checkpoint folder")
     return args

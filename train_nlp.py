@@ -34,12 +34,14 @@ from minift.models.t5 import T5
 from minift.models.word2vec import analogy, nearest
 from minift.recipes import finetuning, story_nlp
 from minift.recipes.cli import (
+    SHARED_DEFAULTS,
     add_config,
     at_least_one,
     config_from,
     config_overrides,
     resume_file,
     run,
+    shared_flags,
 )
 from minift.recipes.datasets import classification_dataset, decode_span, span_dataset
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model, score
@@ -197,9 +199,9 @@ def show(args: argparse.Namespace) -> None:
     form = task_format(args, model)
     if args.text or args.data in ("world", "docs"):
         documents = load_documents(args.data, args.text, limit=args.num_train or 50, seed=args.seed)
-        config = PretrainConfig(max_length=form.max_length, seed=args.seed)
-        five = Task(pretraining_rows(model, tokenizer, encoded(tokenizer, documents), config, 5))
-        ids = ["input_ids", "labels", "mlm_labels"]
+        config = PretrainConfig(batch_size=5, max_length=form.max_length, seed=args.seed)
+        five = Task(pretraining_rows(model, tokenizer, encoded(tokenizer, documents), config))
+        ids = ["input_ids", "decoder_input_ids", "labels", "mlm_labels"]
     else:
         head = head_for(model.family, args.data, args.head)
         limit = args.num_train or 5
@@ -390,12 +392,7 @@ def print_scores(
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--seed", type=int, default=0, help="of all random numbers (default: 0)")
-    shared.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    shared.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default: auto)")
-    shared.add_argument("--progress", action=argparse.BooleanOptionalAction, default=True,
-                        help="show bars")  # fmt: skip
+    shared = shared_flags()
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="world:sentiment",
                       help="world:TASK, a .tsv, .csv or .jsonl file, or a SQuAD .json")  # fmt: skip
@@ -430,9 +427,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/nlp"), help="folder for what it writes"
-    )
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
 
@@ -441,9 +435,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
         added.set_defaults(run=function)
-        added.add_argument(
-            "--out", type=Path, default=Path("runs") / name, help="folder to write to"
-        )
         return added
 
     added = command("pretrain", pretrain, "train a fresh model on plain text", sizes)
@@ -476,6 +467,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--validation", metavar="FILE", help="to judge by (default: 20%% held out)")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, FinetuneConfig, SKIP, lr=None)
+    own = FinetuneConfig.lr
+    rates = [f"{name} {needs.finetuning.get('lr', own):g}" for name, needs in FAMILIES.items()]
+    added.epilog = f"--lr by the model: {', '.join(rates)}"
 
     added = command("evaluate", evaluate, "score a model on the test split", data, columns,
                     length, source)  # fmt: skip
@@ -503,7 +497,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--top-k", type=int, help="sample from the k likeliest tokens")
     added.add_argument("--top-p", type=float, help="sample from those that together reach p")
 
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
+    args.out = args.out or Path("runs") / (args.command or "nlp")
+    if args.command is not None and (args.quick or args.seeds != 1):
+        parser.error("--quick and --seeds belong to the story, which has no command")
     if args.command not in (None, "pretrain", "finetune") and args.source is None:
         parser.error("--from must name a checkpoint folder")
     if args.command == "neighbors" and not args.words and args.analogy is None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
-from minift.models.registry import CONFIGS, build_model, known_fields
+from minift.models.registry import CONFIGS, build_model, checked_fields
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.tokenizers import load_tokenizer as _load_tokenizer
@@ -94,13 +94,13 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
     description = read_description(folder)
     path = folder / "config.json"
     family = description["family"]
-    if family not in CONFIGS:
+    if family not in list(CONFIGS):  # a list, in which anything that JSON holds can be looked up
         raise ValueError(f"{path}: family must be one of {list(CONFIGS)}, got {family!r}")
     try:
-        config = CONFIGS[family](**known_fields(family, description["config"]))
+        config = CONFIGS[family](**checked_fields(family, description["config"]))
         model = build_model(family, config, description["head"], description["num_classes"])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's: too large for the memory
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
     if _digest(folder / "model.pt") != description["weights"]:
         raise ValueError(f"{folder / 'model.pt'} is damaged or does not belong to {path}")
     weights = load_tensors(folder / "model.pt")
@@ -146,6 +146,8 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     missing = {"family", "config", "head", "num_classes", "tokenizer", "weights"} - set(description)
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)}")
+    if not isinstance(description["config"], dict):
+        raise ValueError(f'{path}: "config" must be fields by name, got {description["config"]!r}')
     return description
 
 

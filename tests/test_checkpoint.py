@@ -214,7 +214,15 @@ def test_damaged_weights_are_refused(model, tmp_path, damage):
         ({"num_layers": 1}, r"has 'trunk\.stages\.block1.*which the configuration does not"),
         ({"width": 3}, r"config\.json: bert has no configuration field 'width'"),
         ({"num_heads": 3}, r"config\.json: hidden_size must be a multiple of num_heads"),
-        ({"hidden_size": "16"}, r"config\.json: "),
+        ({"hidden_size": "16"}, r"config\.json: hidden_size must be a valid int, got '16'"),
+        ({"hidden_size": 0}, r"config\.json: hidden_size must be a valid int, got 0"),
+        ({"num_heads": 0}, r"config\.json: num_heads must be a valid int, got 0"),
+        ({"num_layers": -2}, r"config\.json: num_layers must be a valid int, got -2"),
+        ({"num_layers": None}, r"config\.json: num_layers must be a valid int, got None"),
+        ({"norm_eps": "small"}, r"config\.json: norm_eps must be a valid float, got 'small'"),
+        ({"dropout": float("nan")}, r"config\.json: dropout must be a valid float, got nan"),
+        ({"vocab_size": 10**16}, r"config\.json: [^\n]+$"),  # more than there is memory
+        ({"vocab_size": 10**30}, r"config\.json: [^\n]+$"),  # more than there are numbers
     ],
 )
 def test_a_configuration_of_another_model_is_refused(model, tmp_path, change, message):
@@ -225,11 +233,30 @@ def test_a_configuration_of_another_model_is_refused(model, tmp_path, change, me
         load(tmp_path)
 
 
-def test_an_unknown_family_is_refused(model, tmp_path):
+@pytest.mark.parametrize("config", [None, 3, "bert", ["hidden_size"]])
+def test_a_configuration_that_is_none_is_refused(model, tmp_path, config):
     save(model, tmp_path)
-    edit(tmp_path, family="bart")
+    edit(tmp_path, config=config)
 
-    with pytest.raises(ValueError, match=r"family must be one of \['resnet', .*, got 'bart'"):
+    with pytest.raises(ValueError, match=r'config\.json: "config" must be fields by name, got '):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["bart", ["bert"], None])
+def test_an_unknown_family_is_refused(model, tmp_path, family):
+    save(model, tmp_path)
+    edit(tmp_path, family=family)
+
+    with pytest.raises(ValueError, match=r"config\.json: family must be one of \['resnet', "):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("num_classes", ["3", -1, 2.5])
+def test_an_impossible_number_of_classes_is_refused(model, tmp_path, num_classes):
+    save(model, tmp_path)
+    edit(tmp_path, num_classes=num_classes)
+
+    with pytest.raises(ValueError, match=r"config\.json: [^\n]+$"):
         load(tmp_path)
 
 

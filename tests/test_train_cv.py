@@ -154,6 +154,19 @@ def test_show_draws_five_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "show.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_shared_flags_count_before_a_command_as_behind_it() -> None:
+    flags = ["--seed", "7", "--precision", "fp32", "--device", "cpu", "--no-progress", "--out", "a"]
+    before = train_cv.parse([*flags, "pretrain"])
+    assert before == train_cv.parse(["pretrain", *flags])
+    assert (before.seed, before.precision, before.progress) == (7, "fp32", False)
+    assert train_cv.parse(["--seed", "7", "pretrain", "--seed", "8"]).seed == 8
+
+
+def test_each_command_has_a_folder_of_its_own_to_write_to() -> None:
+    assert train_cv.parse([]).out == Path("runs/cv")
+    assert train_cv.parse(["finetune"]).out == Path("runs/finetune")
+
+
 # -------------------------------------------------------------------------------- mistakes
 
 MISTAKES = {
@@ -219,7 +232,9 @@ def test_exit_status_is_2_with_one_line_and_no_traceback(tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["predict", "a.png"], ["pretrain", "--num-train", "-1"]])
+@pytest.mark.parametrize(
+    "command", [["predict", "a.png"], ["pretrain", "--num-train", "-1"], ["--quick", "show"]]
+)
 def test_a_wrong_command_line_has_status_2(command: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         train_cv.main(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from minift.data.world import world_documents
+from minift.recipes.finetuning import FinetuneConfig
 from minift.training import loop
 
 ROOT = Path(__file__).parents[1]
@@ -90,8 +92,8 @@ def test_pretraining_lowers_the_held_out_loss(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, loss: str
 ) -> None:
     losses = []
-    for num_steps in ("1", "25"):
-        pretrain(work, tmp_path / num_steps, model, "--num-steps", num_steps, "--lr", "0.01")
+    for num_steps in ("1", "60"):
+        pretrain(work, tmp_path / num_steps, model, "--num-steps", num_steps, "--lr", "0.005")
         losses.append(figures(capsys.readouterr().out)[loss])
     assert losses[1] < losses[0] - 0.3
 
@@ -178,6 +180,44 @@ def test_one_row_in_five_is_held_out_without_a_validation_file(
         finetune(work / "bert", work / "reviews.tsv", tmp_path / "out", "--num-train", "8")
     assert seen == {"train": 8, "validation": 2}
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "flags", "lr"),
+    [
+        ("bert", [], 5e-4),
+        ("gpt", [], 5e-4),
+        ("t5", ["--text-column", "text", "--label-column", "label"], 1e-3),
+        ("cbow", [], 0.1),
+        ("cbow", ["--lr", "0.02"], 0.02),
+    ],
+)
+def test_each_family_has_a_rate_that_suits_it_unless_one_is_given(
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    flags: list[str],
+    lr: float,
+) -> None:
+    seen = []
+
+    def stop(model: object, train: object, config: FinetuneConfig, **_: object) -> None:
+        seen.append(config.lr)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_nlp, "finetune", stop)
+    data = table(tmp_path / "rows.tsv", [("text", "label"), *[("was", "a"), ("was", "the")] * 3])
+    with pytest.raises(KeyboardInterrupt):
+        finetune(work / family, data, tmp_path / "out", *flags)
+    assert seen == [lr]
+
+
+def test_help_tells_the_rates_of_the_families(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train_nlp.main(["finetune", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--lr by the model: bert 0.0005, gpt 0.0005, t5 0.001, word2vec 0.1" in printed
 
 
 def test_pairs_are_finetuned_and_predicted_as_pairs(
@@ -282,7 +322,13 @@ def test_show_prints_five_examples_with_tokens_and_labels(
 
 @pytest.mark.parametrize(
     ("model", "sign"),
-    [("bert", "[MASK]"), ("t5", "<extra_id_0>"), ("gpt", "<|endoftext|>"), ("cbow", "labels")],
+    [
+        ("bert", "[MASK]"),
+        ("t5", "<extra_id_0>"),
+        ("t5", "decoder_input_ids"),
+        ("gpt", "<|endoftext|>"),
+        ("cbow", "labels"),
+    ],
 )
 def test_show_makes_examples_of_the_pretraining(
     work: Path, capsys: pytest.CaptureFixture[str], model: str, sign: str
@@ -302,8 +348,9 @@ def test_neighbors_are_other_words_with_falling_cosines(
 ) -> None:
     train_nlp.main(["neighbors", "--from", str(work / model), "the", "--number", "4"])
     word, _, named = capsys.readouterr().out.strip().partition(": ")
-    found = [entry.rsplit(" ", 1) for entry in named.split(", ")]
-    cosines = [float(cosine) for _, cosine in found[-4:]]
+    found = re.findall(r"(\S+) (-?\d\.\d+)", named)
+    cosines = [float(cosine) for _, cosine in found]
+    assert len(found) == 4
     assert word == "the"
     assert cosines == sorted(cosines, reverse=True)
     assert "the" not in [name for name, _ in found]
@@ -347,6 +394,19 @@ def test_t5_writes_spans_for_sentinels(work: Path, capsys: pytest.CaptureFixture
     flags = ["--max-new-tokens", "6", "--temperature", "0"]
     train_nlp.main(["generate", "--from", str(work / "t5"), prompt, *flags])
     assert capsys.readouterr().out.strip() != ""
+
+
+def test_shared_flags_count_before_a_command_as_behind_it() -> None:
+    flags = ["--seed", "7", "--precision", "fp32", "--device", "cpu", "--no-progress", "--out", "a"]
+    before = train_nlp.parse([*flags, "pretrain"])
+    assert before == train_nlp.parse(["pretrain", *flags])
+    assert (before.seed, before.precision, before.progress) == (7, "fp32", False)
+    assert train_nlp.parse(["--seed", "7", "pretrain", "--seed", "8"]).seed == 8
+
+
+def test_each_command_has_a_folder_of_its_own_to_write_to() -> None:
+    assert train_nlp.parse([]).out == Path("runs/nlp")
+    assert train_nlp.parse(["finetune"]).out == Path("runs/finetune")
 
 
 # -------------------------------------------------------------------------------- mistakes
@@ -405,6 +465,10 @@ MISTAKES = {
     ),
     "no source": (["finetune"], "--tokenizer-from"),
     "no checkpoint": (["evaluate", "--from", "{work}/nowhere"], "nowhere"),
+    "a checkpoint of impossible sizes": (
+        ["evaluate", "--from", "{work}/flat"],
+        r"flat/config.json: hidden_size must be a valid int, got 0",
+    ),
     "a head the model has not": (
         ["finetune", "--from", "{work}/gpt", "--data", "world:answer"],
         "head must be",
@@ -446,6 +510,10 @@ def faulty(work: Path) -> Path:
     table(work / "unlabelled.tsv", [("text", "stars"), ("fine", "5"), ("poor", "1")])
     table(work / "typo.tsv", [("text", "label"), ("fine", "good"), ("poor", "bda")])
     table(work / "one-class.tsv", [("text", "label"), ("fine", "good"), ("nice", "good")])
+    shutil.copytree(work / "bert", work / "flat")
+    description = json.loads((work / "bert" / "config.json").read_text())
+    description["config"]["hidden_size"] = 0
+    (work / "flat" / "config.json").write_text(json.dumps(description))
     return work
 
 
@@ -476,6 +544,8 @@ def test_exit_status_is_2_with_one_line_and_no_traceback(tmp_path: Path) -> None
         ["neighbors", "--from", "x"],
         ["pretrain", "--num-train", "0"],
         ["translate"],
+        ["--quick", "finetune"],
+        ["--seeds", "3", "finetune"],
     ],
 )
 def test_a_wrong_command_line_has_status_2(command: list[str]) -> None:

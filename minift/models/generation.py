@@ -24,7 +24,7 @@ class Sampling(NamedTuple):
     generator: torch.Generator | None = None
 
     def check(self) -> None:
-        if self.temperature < 0:
+        if not self.temperature >= 0:  # so said, it refuses NaN as well
             raise ValueError(f"temperature must be at least 0, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")

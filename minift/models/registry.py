@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import fields, replace
 from typing import Any
 
@@ -58,7 +59,8 @@ def create_model(
 
     Raises
     ------
-    ValueError : an unknown name (the nearest ones are named), field, head or number of classes.
+    ValueError : an unknown name (the nearest ones are named), field, head or number of classes; a
+        field's value that cannot be one.
 
     Examples
     --------
@@ -76,7 +78,7 @@ def create_model(
             "pretrain it with train_cv.py or train_nlp.py and load the folder"
         )
     family, preset = PRESETS[name]
-    return build_model(family, replace(preset, **known_fields(family, config)), head, num_classes)
+    return build_model(family, replace(preset, **checked_fields(family, config)), head, num_classes)
 
 
 def build_model(family: str, config: Any, head: str | None, num_classes: int | None) -> Model:
@@ -85,10 +87,25 @@ def build_model(family: str, config: Any, head: str | None, num_classes: int | N
     return model_class(config, head=head, num_classes=num_classes)
 
 
-def known_fields(family: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return `config` if the family's configuration has all of its fields; ValueError if not."""
-    known = [field.name for field in fields(CONFIGS[family])]
-    for name in config:
-        if name not in known:
+def checked_fields(family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` if the family's configuration can have all of it; ValueError if not."""
+    annotations = {field.name: str(field.type) for field in fields(CONFIGS[family])}
+    for name, value in config.items():
+        if name not in annotations:
+            known = [*annotations]
             raise ValueError(f"{family} has no configuration field {name!r}; it has {known}")
+        if not can_be(name, annotations[name], value):
+            raise ValueError(f"{name} must be a valid {annotations[name]}, got {value!r}")
     return config
+
+
+def can_be(name: str, annotation: str, value: Any) -> bool:
+    """Whether a field can have a value: one of its type; a number above 0, or 0 in some fields."""
+    kinds = re.findall(r"^\w+|(?<=\| )\w+", annotation)  # "int | None" allows two
+    kind = type(value).__name__
+    kind = {"NoneType": "None", "list": "tuple"}.get(kind, kind)  # JSON has no tuples
+    if kind not in kinds and not (kind == "int" and "float" in kinds):
+        return False
+    if kind not in ("int", "float"):
+        return True
+    return value > 0 or (value == 0 and ("float" in kinds or name.endswith("_id")))

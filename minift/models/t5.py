@@ -281,6 +281,11 @@ class PositionBias(nn.Module):
 
     def __init__(self, config: T5Config, *, is_causal: bool) -> None:
         super().__init__()
+        if not 4 <= config.num_buckets < 2 * config.max_distance:  # exact ones, and some beyond
+            raise ValueError(
+                f"num_buckets must be at least 4 and below twice max_distance, got "
+                f"{config.num_buckets} and {config.max_distance}"
+            )
         self.num_buckets = config.num_buckets
         self.max_distance = config.max_distance
         self.is_causal = is_causal

@@ -16,11 +16,30 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from minift.models.registry import can_be
 from minift.training.loop import NonFiniteLossError
 
 Config = TypeVar("Config")
 
 _PARSERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+
+
+SHARED_DEFAULTS = {"seed": 0, "device": "auto", "precision": "auto", "progress": True, "out": None}
+
+
+def shared_flags() -> argparse.ArgumentParser:
+    """The flags that may stand before a command as well as behind it: a parent for both parsers.
+
+    They have no defaults of their own, because argparse lets those of a command overwrite what was
+    said before it. Parse into `Namespace(**SHARED_DEFAULTS)` instead.
+    """
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--seed", type=int, help="of all random numbers (default: 0)")
+    shared.add_argument("--device", help="auto, cpu, cuda or mps (default: auto)")
+    shared.add_argument("--precision", help="auto, fp32 or bf16 (default: auto)")
+    shared.add_argument("--progress", action=argparse.BooleanOptionalAction, help="show bars")
+    shared.add_argument("--out", type=Path, help="folder to write to (default: one in runs/)")
+    return shared
 
 
 def add_config(
@@ -87,12 +106,7 @@ def config_overrides(pairs: Sequence[str], config_class: type) -> dict[str, Any]
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
-        kind = "None" if value is None else type(value).__name__
-        kinds = re.findall(r"^\w+|(?<=\| )\w+", annotations[name])  # "int | None" allows two
-        is_right = kind in kinds or (kind == "int" and "float" in kinds)
-        if is_right and kind in ("int", "float"):
-            is_right = value > 0 or (value == 0 and ("float" in kinds or name.endswith("_id")))
-        if not is_right:
+        if not can_be(name, annotations[name], value):
             raise ValueError(f"--config {name} must be a valid {annotations[name]}, got {text!r}")
         values[name] = value
     return values

@@ -37,21 +37,29 @@ def span_dataset(
     questions: Sequence[str],
     contexts: Sequence[str],
     answers: Sequence[str] | None = None,
-    starts: Sequence[int] | None = None,
+    starts: Sequence[int | None] | None = None,
     *,
     max_length: int,
 ) -> Dataset:
     """Questions on contexts; labels (N, 2) are the answer's first and last token.
 
-    `starts` are the characters at which the answers begin in their contexts. A row whose answer is
-    cut off with the end of its context points at token 0, [CLS], as "no answer here" does in SQuAD
-    2.0; so does nothing else.
+    `starts` are the characters at which the answers begin in their contexts; None: there is no
+    answer. Such a row points at token 0, [CLS], as in SQuAD 2.0, and so does one whose answer is
+    cut off with the end of its context; nothing else does.
+
+    Raises
+    ------
+    ValueError : a start below 0, which is how "not found" is often written.
     """
     dataset = tokenizer(list(questions), list(contexts), max_length=max_length)
     if answers is None or starts is None:
         return dataset
     labels = torch.zeros(len(questions), 2, dtype=torch.int64)
     for row, (context, answer, start) in enumerate(zip(contexts, answers, starts)):
+        if start is None:
+            continue
+        if start < 0:
+            raise ValueError(f"starts must be at least 0, or None, got {start} in row {row}")
         is_context = dataset["token_type_ids"][row].bool()
         context_begin = int(is_context.long().argmax())
         context_end = context_begin + int(is_context.sum()) - 1  # where the last [SEP] stands

@@ -50,7 +50,7 @@ class FinetuneConfig:
     lr: float = 5e-4  # the head's and the top stage's peak rate
     head_lr: float | None = None  # None: lr
     layer_decay: float = 1.0  # each stage's rate is this times that of the stage above
-    weight_decay: float = 0.01
+    weight_decay: float = 0.01  # off with l2sp, which takes its place
     schedule: str = "linear"
     warmup: float = 0.1  # share of the steps
     num_frozen: int = 0  # lowest stages that stay as they are; feature extraction freezes all
@@ -90,6 +90,8 @@ def finetune(
 ) -> Finetuned:
     """Fine-tune `model`, which has the head it is to have, on the rows of `train`.
 
+    With `l2sp` there is no weight decay: the penalty covers all that trains, and takes its place.
+
     Parameters
     ----------
     train : tensors by name: the model's inputs and what its head is trained on (`labels`, `masks`
@@ -107,9 +109,8 @@ def finetune(
     freeze(model, config.num_frozen)
 
     # The optimizer holds what trains at any time: with gradual unfreezing, all that ever thaws.
-    groups = param_groups(
-        model, config.lr, config.layer_decay, config.head_lr, weight_decay=config.weight_decay
-    )
+    weight_decay = 0.0 if config.l2sp else config.weight_decay
+    groups = param_groups(model, config.lr, config.layer_decay, config.head_lr, weight_decay)
     optimizer = Adam(groups, bias_correction=config.bias_correction)
     penalty = L2SP(model, strength=config.l2sp) if config.l2sp else None
 

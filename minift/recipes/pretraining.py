@@ -225,44 +225,15 @@ def pretrain_bert(
     """Learn to fill in masked words (MLM) and, with head "pretrain", to tell what follows (NSP)."""
     order = Seeds.from_seed(config.seed).order
 
-    def draw_pairs(
-        documents: Documents, num_batches: int, generator: torch.Generator
-    ) -> list[Pair]:
-        return sentence_pairs(
-            documents,
-            num_pairs=num_batches * config.batch_size,
-            max_length=config.max_length - 3,  # [CLS] and two [SEP]
-            generator=generator,
-            max_sentences=config.max_sentences,
-        )
-
-    def pack_and_mask(pairs: list[Pair], generator: torch.Generator) -> Batch:
-        assert tokenizer.cls_id is not None
-        assert tokenizer.sep_id is not None
-        assert tokenizer.mask_id is not None
-        batch: Batch = pack_pairs(
-            pairs, cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id
-        )
-        masked = mask_tokens(
-            batch["input_ids"],
-            mask_id=tokenizer.mask_id,
-            special_ids=sorted(tokenizer.special_ids),
-            vocab_size=tokenizer.vocab_size,
-            generator=generator,
-            mask_rate=config.mask_rate,
-            word_starts=_word_starts(tokenizer, batch["input_ids"]) if config.whole_words else None,
-        )
-        return {**batch, "input_ids": masked.input_ids, "mlm_labels": masked.labels}
-
     @lru_cache(maxsize=1)
     def group(number: int) -> list[Batch]:
         """Some batches drawn together, each of pairs of like length, in random order."""
         generator = _generator(order, number)
-        pairs = draw_pairs(documents, SORTED_BATCHES, generator)
+        pairs = bert_pairs(documents, SORTED_BATCHES * config.batch_size, config, generator)
         pairs.sort(key=lambda pair: len(pair.first_ids) + len(pair.second_ids))
         begins = torch.randperm(SORTED_BATCHES, generator=generator) * config.batch_size
         return [
-            pack_and_mask(pairs[begin : begin + config.batch_size], generator)
+            bert_batch(pairs[begin : begin + config.batch_size], tokenizer, config, generator)
             for begin in begins.tolist()
         ]
 
@@ -274,12 +245,49 @@ def pretrain_bert(
     scores = {}
     if held_out is not None:
         generator = _generator(-1, 0)
+        held_out_pairs = (
+            bert_pairs(held_out, config.batch_size, config, generator) for _ in range(NUM_HELD_OUT)
+        )
         held_out_batches = (
-            pack_and_mask(draw_pairs(held_out, 1, generator), generator)
-            for _ in range(NUM_HELD_OUT)
+            bert_batch(pairs, tokenizer, config, generator) for pairs in held_out_pairs
         )
         scores = evaluate(model, held_out_batches, bert_loss, config.precision)
     return Pretrained(history, scores)
+
+
+def bert_pairs(
+    documents: Documents, num_pairs: int, config: PretrainConfig, generator: torch.Generator
+) -> list[Pair]:
+    """Draw pairs of segments that fit into a row of BERT's."""
+    return sentence_pairs(
+        documents,
+        num_pairs=num_pairs,
+        max_length=config.max_length - 3,  # [CLS] and two [SEP]
+        generator=generator,
+        max_sentences=config.max_sentences,
+    )
+
+
+def bert_batch(
+    pairs: list[Pair], tokenizer: Tokenizer, config: PretrainConfig, generator: torch.Generator
+) -> Batch:
+    """Pack pairs into rows and mask some of their tokens: what BERT is pretrained on."""
+    assert tokenizer.cls_id is not None
+    assert tokenizer.sep_id is not None
+    assert tokenizer.mask_id is not None
+    batch: Batch = pack_pairs(
+        pairs, cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id
+    )
+    masked = mask_tokens(
+        batch["input_ids"],
+        mask_id=tokenizer.mask_id,
+        special_ids=sorted(tokenizer.special_ids),
+        vocab_size=tokenizer.vocab_size,
+        generator=generator,
+        mask_rate=config.mask_rate,
+        word_starts=_word_starts(tokenizer, batch["input_ids"]) if config.whole_words else None,
+    )
+    return {**batch, "input_ids": masked.input_ids, "mlm_labels": masked.labels}
 
 
 def bert_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -307,23 +315,24 @@ def pretrain_gpt(
 ) -> Pretrained:
     """Learn to guess the next token; documents run on, with an end-of-text token between them."""
     order = Seeds.from_seed(config.seed).order
-
-    def blocks_of(documents: Documents) -> dict[str, Tensor]:
-        assert tokenizer.eos_id is not None
-        stream: list[int] = []
-        for document in documents:
-            stream += [tokenizer.eos_id, *chain.from_iterable(document)]
-        return {"input_ids": lm_blocks(stream, min(config.max_length, len(stream)))}
-
-    blocks = blocks_of(documents)
+    blocks = {"input_ids": gpt_blocks(documents, tokenizer, config)}
     batches = epoch_batches(blocks, min(config.batch_size, num_examples(blocks)), seed=order)
     history = _fit(model, batches, gpt_loss, config, resume_path, "pretrain gpt")
     scores = {}
     if held_out is not None:
-        rows = blocks_of(held_out)["input_ids"][: NUM_HELD_OUT * config.batch_size]
+        rows = gpt_blocks(held_out, tokenizer, config)[: NUM_HELD_OUT * config.batch_size]
         held_out_batches = ({"input_ids": part} for part in rows.split(config.batch_size))
         scores = evaluate(model, held_out_batches, gpt_loss, config.precision)
     return Pretrained(history, scores)
+
+
+def gpt_blocks(documents: Documents, tokenizer: Tokenizer, config: PretrainConfig) -> Tensor:
+    """Cut documents that run on, with an end-of-text token before each, into blocks (N, T)."""
+    assert tokenizer.eos_id is not None
+    stream: list[int] = []
+    for document in documents:
+        stream += [tokenizer.eos_id, *chain.from_iterable(document)]
+    return lm_blocks(stream, min(config.max_length, len(stream)))
 
 
 def gpt_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -343,49 +352,59 @@ def pretrain_t5(
     resume_path: str | Path | None = None,
 ) -> Pretrained:
     """Learn to write out the spans that were cut from a text."""
-    order = Seeds.from_seed(config.seed).order
-
-    def batch_of(documents: Documents, generator: torch.Generator) -> Batch:
-        assert tokenizer.eos_id is not None
-        inputs, targets = [], []
-        for row, begin in torch.rand(config.batch_size, 2, generator=generator).tolist():
-            document = documents[int(row * len(documents))]
-            # From any sentence on, or a long document would be known by its beginning only.
-            sentences = document[int(begin * len(document)) :]
-            ids = list(chain.from_iterable(sentences))[: config.max_length - 1]
-            if len(ids) < 2:  # the last sentence was too short to cut from
-                ids = list(chain.from_iterable(document))[: config.max_length - 1]
-            corrupted = corrupt_spans(
-                ids,
-                sentinel_ids=tokenizer.sentinel_ids,
-                eos_id=tokenizer.eos_id,
-                generator=generator,
-                noise_rate=config.mask_rate,
-            )
-            inputs.append(torch.tensor(corrupted.inputs))
-            targets.append(torch.tensor(corrupted.targets))
-        input_ids = pad_sequence(inputs, batch_first=True, padding_value=tokenizer.pad_id)
-        lengths = torch.tensor([[len(row)] for row in inputs])
-        labels = pad_sequence(targets, batch_first=True, padding_value=-100)
-        return {
-            "input_ids": input_ids,
-            "attention_mask": torch.arange(input_ids.shape[1]) < lengths,
-            "decoder_input_ids": shift_right(labels, model.config.start_id),
-            "labels": labels,
-        }
-
+    order, start_id = Seeds.from_seed(config.seed).order, model.config.start_id
     long_enough = _two_tokens_or_more(documents)
 
     def batches(step: int) -> Batch:
-        return batch_of(long_enough, _generator(order, step))
+        return t5_batch(long_enough, tokenizer, config, _generator(order, step), start_id)
 
     history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5")
     scores = {}
     if held_out is not None:
         held_out = _two_tokens_or_more(held_out)
-        held_out_batches = (batch_of(held_out, _generator(-1, i)) for i in range(NUM_HELD_OUT))
+        held_out_batches = (
+            t5_batch(held_out, tokenizer, config, _generator(-1, number), start_id)
+            for number in range(NUM_HELD_OUT)
+        )
         scores = evaluate(model, held_out_batches, t5_loss, config.precision)
     return Pretrained(history, scores)
+
+
+def t5_batch(
+    documents: Documents,
+    tokenizer: Tokenizer,
+    config: PretrainConfig,
+    generator: torch.Generator,
+    start_id: int,
+) -> Batch:
+    """Draw `batch_size` texts and cut spans from them; each document has two tokens or more."""
+    assert tokenizer.eos_id is not None
+    inputs, targets = [], []
+    for row, begin in torch.rand(config.batch_size, 2, generator=generator).tolist():
+        document = documents[int(row * len(documents))]
+        # From any sentence on, or a long document would be known by its beginning only.
+        sentences = document[int(begin * len(document)) :]
+        ids = list(chain.from_iterable(sentences))[: config.max_length - 1]
+        if len(ids) < 2:  # the last sentence was too short to cut from
+            ids = list(chain.from_iterable(document))[: config.max_length - 1]
+        corrupted = corrupt_spans(
+            ids,
+            sentinel_ids=tokenizer.sentinel_ids,
+            eos_id=tokenizer.eos_id,
+            generator=generator,
+            noise_rate=config.mask_rate,
+        )
+        inputs.append(torch.tensor(corrupted.inputs))
+        targets.append(torch.tensor(corrupted.targets))
+    input_ids = pad_sequence(inputs, batch_first=True, padding_value=tokenizer.pad_id)
+    lengths = torch.tensor([[len(row)] for row in inputs])
+    labels = pad_sequence(targets, batch_first=True, padding_value=-100)
+    return {
+        "input_ids": input_ids,
+        "attention_mask": torch.arange(input_ids.shape[1]) < lengths,
+        "decoder_input_ids": shift_right(labels, start_id),
+        "labels": labels,
+    }
 
 
 def _two_tokens_or_more(documents: Documents) -> Documents:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minift.data.batches import num_examples, take
+from minift.data.batches import take
 from minift.data.shapes import SHAPES_CLASSES, shapes
 from minift.models.registry import create_model
 from minift.objectives.scores import majority_accuracy
@@ -68,6 +67,7 @@ class Row:
     reached: list[int | None] = field(default_factory=list)  # steps to the common score
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)  # of the first seed, validation
+    model: Model | None = None  # of the first seed, fine-tuned
 
     @property
     def score(self) -> float:
@@ -191,7 +191,7 @@ def _compare(
             curve = [
                 (v["step"], next(iter(v["figures"].values()))) for v in tuned.history.validations
             ]
-            row.curve = row.curve or curve
+            row.curve, row.model = row.curve or curve, row.model or model
             row.reached.append(_steps_to(curve, REACHED[head]))
             row.trained = tuned.trainable
             row.seconds += tuned.seconds / settings.num_seeds
@@ -248,12 +248,18 @@ def write_report(story: Story, settings: StorySettings, source: Dataset, out: Pa
         curves = {row.method: [(float(x), y) for x, y in row.curve] for row in rows if row.curve}
         baseline = {row.method: row.score for row in rows if not row.curve}
         report.lines(curves, "steps", "validation score", caption=title, baseline=baseline)
-    report.section("3. All results", "Accuracy, and mean intersection over union for masks.")
+    report.section(
+        "3. Another task",
+        "The same trunk with a head that names every pixel: what each way of training makes of "
+        "four pictures that none of them has seen.",
+    )
+    images, masks = target["images"], target["masks"]
+    columns = {"the picture": images, "the truth": overlay_mask(images, masks)}
+    for row in story.rows:
+        if row.model is not None and row.target.endswith("masks"):
+            columns[row.method] = overlay_mask(images, predict(row.model, {"images": images}))
+    for index in range(4):
+        report.pictures(torch.stack([column[index] for column in columns.values()]), list(columns))
+    report.section("4. All results", "Accuracy, and mean intersection over union for masks.")
     report.table(COLUMNS, [row.cells() for row in story.rows])
     report.write(out / "report.html")
-
-
-def overlay_examples(model: Model, dataset: Dataset, number: int = 6) -> Tensor:
-    """Pictures with the predicted masks laid over them, (number, 3, H, W) uint8."""
-    some = take(dataset, torch.arange(min(number, num_examples(dataset))))
-    return overlay_mask(some["images"], predict(copy.deepcopy(model), some))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,9 +26,7 @@ from minift.data.world import world_documents
 from minift.data.world_tasks import text_to_text, world_task
 from minift.models.registry import PRESETS, create_model
 from minift.models.word2vec import Word2Vec
-from minift.objectives.masking import mask_tokens
-from minift.objectives.pairs import pack_pairs, sentence_pairs
-from minift.objectives.spans import corrupt_spans
+from minift.objectives.causal import shift_labels
 from minift.objectives.windows import skipgram_pairs
 from minift.recipes.datasets import (
     classification_dataset,
@@ -40,10 +38,14 @@ from minift.recipes.pretraining import (
     Documents,
     PretrainConfig,
     Pretrained,
+    bert_batch,
+    bert_pairs,
+    gpt_blocks,
     pretrain_bert,
     pretrain_gpt,
     pretrain_t5,
     pretrain_word2vec,
+    t5_batch,
 )
 from minift.recipes.sources import load_texts, read_labelled
 from minift.stages import Model
@@ -70,12 +72,13 @@ FAMILIES: dict[str, TextFamily] = {
     "bert": TextFamily("pretrain", ("wordpiece", "word"), {}, {}),
     "gpt": TextFamily("lm", ("bpe", "word"), {"batch_size": 32, "max_length": 128}, {}),
     "t5": TextFamily("lm", ("word",), {}, {"lr": 1e-3}),
-    # A step of word2vec is a lookup: it takes many predictions at once, and a large rate.
+    # A step of word2vec is a lookup: it takes many predictions at once, and a large rate. Then the
+    # head has small vectors to tell apart: its own weights have a long way to go.
     "word2vec": TextFamily(
         "pretrain",
         ("word", "wordpiece", "bpe"),
         {"batch_size": 4096, "lr": 0.02, "weight_decay": 0.0},
-        {"lr": 1e-2},
+        {"lr": 0.1},
     ),
 }
 SHORT_NAMES = {
@@ -324,22 +327,21 @@ def load_task(
 def _span_task(
     data: str, tokenizer: Tokenizer, form: TaskFormat, split: str, limit: int | None, seed: int
 ) -> Task:
+    rows: list[tuple[str, str, str, int | None]]
     if data == "world:answer":
         made = world_task("answer", limit or 256, seed=seed, split=split)
         rows = [(e.text, e.pair or "", e.answer or "", e.start or 0) for e in made]
     elif data.endswith(".json"):
         read = _drawn(read_squad(data), limit, seed)
-        rows = [(e.question, e.context, e.answer, e.start) for e in read]
+        rows = [(e.question, e.context, e.answer, e.start if e.start >= 0 else None) for e in read]
     else:
         raise ValueError(f"data must be world:answer or a SQuAD .json for head span, got {data!r}")
     if not rows:
         raise ValueError(f"{data} must hold some questions, found none")
     questions, contexts, answers, starts = map(list, zip(*rows))
-    dataset = span_dataset(
-        tokenizer, questions, contexts, answers, starts, max_length=form.max_length
+    return Task(
+        span_dataset(tokenizer, questions, contexts, answers, starts, max_length=form.max_length)
     )
-    dataset["labels"][torch.tensor(starts) < 0] = 0  # SQuAD 2.0: no answer is to point at [CLS]
-    return Task(dataset)
 
 
 def _text_task(
@@ -385,54 +387,26 @@ def hold_out_rows(dataset: Dataset, share: float, *, seed: int) -> tuple[Dataset
 
 
 def pretraining_rows(
-    model: Model, tokenizer: Tokenizer, documents: Documents, config: PretrainConfig, number: int
+    model: Model, tokenizer: Tokenizer, documents: Documents, config: PretrainConfig
 ) -> Dataset:
-    """A few examples of what a model is pretrained on, as its objective makes them."""
+    """A batch of what a model is pretrained on, made as pretraining makes it."""
+    if not documents:
+        raise ValueError("documents hold no text of two tokens or more")
     generator = torch.Generator().manual_seed(config.seed)
     if model.family == "bert":
-        pairs = sentence_pairs(
-            documents,
-            num_pairs=number,
-            max_length=config.max_length - 3,
-            generator=generator,
-            max_sentences=config.max_sentences,
-        )
-        cls_id, sep_id = tokenizer.cls_id or 0, tokenizer.sep_id or 0
-        batch = pack_pairs(pairs, cls_id=cls_id, sep_id=sep_id, pad_id=tokenizer.pad_id)
-        masked = mask_tokens(
-            batch["input_ids"],
-            mask_id=tokenizer.mask_id or 0,
-            special_ids=sorted(tokenizer.special_ids),
-            vocab_size=tokenizer.vocab_size,
-            generator=generator,
-            mask_rate=config.mask_rate,
-        )
-        return {**batch, "input_ids": masked.input_ids, "mlm_labels": masked.labels}
-    rows = [[i for sentence in document for i in sentence] for document in documents[:number]]
-    rows = [row[: config.max_length - 1] for row in rows]
-    eos_id = tokenizer.eos_id or 0
+        pairs = bert_pairs(documents, config.batch_size, config, generator)
+        return bert_batch(pairs, tokenizer, config, generator)
     if model.family == "t5":
-        corrupted = [
-            corrupt_spans(
-                row,
-                sentinel_ids=tokenizer.sentinel_ids,
-                eos_id=eos_id,
-                generator=generator,
-                noise_rate=config.mask_rate,
-            )
-            for row in rows
-        ]
-        return {
-            "input_ids": _padded([row.inputs for row in corrupted], tokenizer.pad_id),
-            "labels": _padded([row.targets for row in corrupted], -100),
-        }
+        return t5_batch(documents, tokenizer, config, generator, model.config.start_id)
     if model.family == "gpt":
-        return {
-            "input_ids": _padded([[eos_id, *row] for row in rows], tokenizer.pad_id),
-            "labels": _padded([[*row, eos_id] for row in rows], -100),
-        }
-    centers, contexts = skipgram_pairs(torch.tensor(rows[0]), 5, generator)
-    return {"input_ids": centers[:number, None], "labels": contexts[:number, None]}
+        blocks = gpt_blocks(documents, tokenizer, config)[: config.batch_size]
+        return {"input_ids": blocks, "labels": shift_labels(blocks)}
+    text = torch.tensor(list(chain.from_iterable(documents[0])))
+    centers, contexts = skipgram_pairs(text, 5, generator)
+    return {
+        "input_ids": centers[: config.batch_size, None],
+        "labels": contexts[: config.batch_size, None],
+    }
 
 
 def describe_row(
@@ -464,12 +438,6 @@ def describe_row(
         else f"{name:18}{cells[0]}"
         for name, cells in table
     ]
-
-
-def _padded(rows: list[list[int]], fill: int) -> Tensor:
-    """Rows of ids, filled up on the right to the longest: (N, T) int64."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
 def _drawn(rows: list[AnyRow], limit: int | None, seed: int) -> list[AnyRow]:

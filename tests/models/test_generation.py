@@ -115,9 +115,11 @@ def test_an_eos_in_the_prompt_ends_nothing():
     ("sampling", "message"),
     [
         (Sampling(temperature=-1.0), "temperature must be at least 0, got -1.0"),
+        (Sampling(temperature=float("nan")), "temperature must be at least 0, got nan"),
         (Sampling(top_k=0), "top_k must be at least 1, got 0"),
         (Sampling(top_p=0.0), r"top_p must be in \(0, 1\], got 0.0"),
         (Sampling(top_p=1.5), r"top_p must be in \(0, 1\], got 1.5"),
+        (Sampling(top_p=float("nan")), r"top_p must be in \(0, 1\], got nan"),
     ],
 )
 def test_impossible_settings_are_refused(sampling, message):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
-from minift.models.registry import CONFIGS, FAMILIES, PRESETS, create_model, list_models
+from minift.models.registry import (
+    CONFIGS,
+    FAMILIES,
+    PRESETS,
+    checked_fields,
+    create_model,
+    list_models,
+)
 
 
 def test_every_family_has_a_name_in_the_list():
@@ -59,6 +68,28 @@ def test_all_names_are_told_where_none_is_near():
 def test_an_unknown_field_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"bert has no .* field 'width'; it has \['vocab_size'"):
         create_model("bert-micro", num_classes=2, width=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("bert-micro", {"hidden_size": 0}, "hidden_size must be a valid int, got 0"),
+        ("gpt-micro", {"num_layers": -1}, "num_layers must be a valid int, got -1"),
+        ("t5-micro", {"num_heads": "4"}, "num_heads must be a valid int, got '4'"),
+        ("t5-micro", {"num_decoder_layers": 1.5}, r"must be a valid int \| None, got 1.5"),
+        ("t5-micro", {"max_distance": 16}, "below twice max_distance, got 32 and 16"),
+        ("word2vec", {"hidden_size": True}, "hidden_size must be a valid int, got True"),
+        ("resnet8", {"width": None}, "width must be a valid int, got None"),
+    ],
+)
+def test_a_value_that_nothing_can_have_is_refused(name, config, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(name, head=None, **config)
+
+
+def test_all_presets_have_values_that_are_possible():
+    for family, config in PRESETS.values():
+        assert checked_fields(family, asdict(config)) == asdict(config)
 
 
 def test_classes_have_to_be_given():

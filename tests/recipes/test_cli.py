@@ -13,6 +13,7 @@ from minift.models.bert import BertConfig
 from minift.models.resnet import ResNetConfig
 from minift.models.t5 import T5Config
 from minift.recipes.cli import (
+    SHARED_DEFAULTS,
     add_config,
     at_least_one,
     config_from,
@@ -20,6 +21,7 @@ from minift.recipes.cli import (
     field_comments,
     resume_file,
     run,
+    shared_flags,
 )
 from minift.recipes.finetuning import FinetuneConfig
 from minift.recipes.pretraining import PretrainConfig
@@ -39,6 +41,21 @@ def parsed(*argv: str, skip: Sequence[str] = (), **defaults: object) -> argparse
     parser = argparse.ArgumentParser()
     add_config(parser, Config, skip, **defaults)
     return parser.parse_args(argv)
+
+
+def test_shared_flags_of_a_command_do_not_undo_what_stands_before_it() -> None:
+    parser = argparse.ArgumentParser(parents=[shared_flags()])
+    parser.add_subparsers(dest="command").add_parser("train", parents=[shared_flags()])
+
+    def shared(*argv: str) -> dict[str, object]:
+        args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
+        return {name: getattr(args, name) for name in SHARED_DEFAULTS}
+
+    assert shared() == shared("train") == SHARED_DEFAULTS
+    assert shared("--seed", "7", "train") == shared("train", "--seed", "7")
+    assert shared("--no-progress", "train", "--seed", "7") == {
+        **SHARED_DEFAULTS, "progress": False, "seed": 7,
+    }  # fmt: skip
 
 
 def test_no_flags_give_the_configuration_as_it_is() -> None:

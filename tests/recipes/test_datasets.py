@@ -89,6 +89,19 @@ def test_an_answer_that_is_cut_off_points_at_cls():
     assert labels(last - 2) == [0, 0]  # all of it is gone
 
 
+def test_no_answer_points_at_cls_and_one_that_was_not_found_is_refused():
+    tokenizer = WordVocab.train(TEXTS, vocab_size=60)
+
+    def labels(*starts: int | None) -> list[list[int]]:
+        rows = (tokenizer, QUESTIONS, CONTEXTS, ANSWERS, starts)
+        return span_dataset(*rows, max_length=64)["labels"].tolist()
+
+    assert labels(*STARTS)[0] != [0, 0]
+    assert labels(None, STARTS[1]) == [[0, 0], labels(*STARTS)[1]]
+    with pytest.raises(ValueError, match="starts must be at least 0, or None, got -1 in row 1"):
+        labels(STARTS[0], "red".find("blue"))
+
+
 def test_questions_alone_have_no_labels(tokenizer):
     assert "labels" not in span_dataset(tokenizer, QUESTIONS, CONTEXTS, max_length=64)
 

@@ -219,6 +219,15 @@ def test_l2sp_stays_nearer_to_the_start():
     assert distance(held) < distance(free) / 2
 
 
+def test_l2sp_takes_the_place_of_weight_decay():
+    decayed, undecayed = make_bert(), make_bert()
+
+    run(decayed, planted_texts(), epochs=1, l2sp=0.1, weight_decay=0.5)
+    run(undecayed, planted_texts(), epochs=1, l2sp=0.1, weight_decay=0.0)
+
+    assert_equal(decayed, undecayed)
+
+
 def test_the_top_can_start_anew():
     model = make_bert()
     before = weights(model)
