@@ -22,8 +22,9 @@ import torch
 
 import minift
 from minift.checkpoint import read_description
-from minift.data.batches import take
+from minift.data.batches import hold_out_rows, num_examples, take
 from minift.models.registry import CONFIGS
+from minift.objectives.scores import majority_accuracy
 from minift.recipes import story_cv
 from minift.recipes.cli import (
     SHARED_DEFAULTS,
@@ -39,7 +40,7 @@ from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.pictures import contact_sheet, encode_png
 from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
 from minift.recipes.report import format_table
-from minift.recipes.sources import Pictures, load_picture, load_pictures
+from minift.recipes.sources import HELD_OUT, Pictures, load_picture, load_pictures
 from minift.stages import Model
 from minift.training.files import write_bytes
 from minift.training.precision import Seeds, resolve_device
@@ -83,7 +84,8 @@ def pretrain(args: argparse.Namespace) -> None:
         model, train.dataset, config, held_out=test.dataset, resume_path=resume
     )
     save(args, model, train.classes, parent=None)
-    print_scores(result.scores, result.seconds, args.out)
+    resume.unlink(missing_ok=True)  # not before: what is not saved can be lost
+    print_scores(result.scores, test, result.seconds, args.out)
 
 
 def finetune_(args: argparse.Namespace) -> None:
@@ -98,21 +100,28 @@ def finetune_(args: argparse.Namespace) -> None:
         model.reset_head(args.head, num_classes)
     require_labels(args, model, train)
     config = config_from(args, FinetuneConfig)
+    rows, validation = train.dataset, None
+    if config.validate_every is not None:
+        # Weights that were chosen by the test pictures would be judged by them too kindly.
+        rows, validation = hold_out_rows(rows, HELD_OUT, seed=args.seed)
     resume = resume_file(args.out, args.resume)
-    result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
+    result = finetune(model, rows, config, validation=validation, resume_path=resume)
     save(args, model, train.classes, parent=args.source)
+    resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
-    print_scores(result.scores, result.seconds, args.out)
+    print_scores(score(model, test.dataset, args.precision), test, result.seconds, args.out)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     model = load(args)
-    test = load_pictures(args.data, data_dir=args.data_dir, split="test", limit=args.num_test)
+    test = load_pictures(
+        args.data, data_dir=args.data_dir, split=args.split, limit=args.num_test, seed=args.seed
+    )
     require_labels(args, model, test)
     known = read_description(args.source).get("classes")
     if known is not None and known != test.classes:
         raise ValueError(f"--data has the classes {test.classes}, the model knows {known}")
-    print_scores(score(model, test.dataset, args.precision))
+    print_scores(score(model, test.dataset, args.precision), test)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -182,9 +191,16 @@ def save(args: argparse.Namespace, model: Model, classes: list[str], parent: str
 
 
 def print_scores(
-    scores: dict[str, float], seconds: float | None = None, out: Path | None = None
+    scores: dict[str, float], test: Pictures, seconds: float | None = None, out: Path | None = None
 ) -> None:
-    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    """Print scores; beside an accuracy, what always naming the commonest class would get."""
+    said = []
+    for name, value in scores.items():
+        truth = {"accuracy": "labels", "pixels": "masks"}.get(name)
+        labels = None if truth is None else test.dataset[truth].flatten()
+        majority = "" if labels is None else f" (majority {majority_accuracy(labels):.4f})"
+        said.append(f"{name} {value:.4f}{majority}")
+    print(f"{num_examples(test.dataset)} pictures: {', '.join(said)}")
     if out is not None:
         print(f"{seconds:.0f} seconds; saved in {out}")
 
@@ -193,9 +209,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     shared = shared_flags()
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="shapes:source",
-                      help="shapes:source|near|mid|far, mnist, fashion-mnist, or .npz")  # fmt: skip
+                      help="shapes:source|near|mid|far, mnist, fashion-mnist, or a .npz file, of "
+                      "which 20%% are held out for testing")  # fmt: skip
     data.add_argument("--data-dir", help="folder of the idx files")
-    data.add_argument("--num-train", type=at_least_one, help="pictures to train on (default: all)")
+    data.add_argument("--num-train", type=at_least_one,
+                      help="pictures to train on (default: all; of shapes, 20,000)")  # fmt: skip
     source = argparse.ArgumentParser(add_help=False)
     source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
     sizes = argparse.ArgumentParser(add_help=False)
@@ -227,17 +245,25 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--epochs", type=float, default=9, help="passes over the data (default: 9)")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, PretrainConfig, PRETRAIN_SKIP, batch_size=128, lr=4e-3, schedule="one_cycle",
-               warmup=0.3, betas=(0.9, 0.999))  # fmt: skip
+               warmup=0.3, betas=(0.9, 0.999), save_every=500)  # fmt: skip
 
     added = command("finetune", finetune_, "give a pretrained network a new task", data, source,
                     sizes)  # fmt: skip
     added.add_argument("--model", default="resnet10", help="from scratch, without --from")
     added.add_argument("--head", default="classify", help="classify, segment or locate")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=1e-3)
+    add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=1e-3, save_every=200)
+    added.epilog = f"--validate-every judges by {HELD_OUT:.0%} of the training pictures"
 
     added = command("evaluate", evaluate, "score a network on the test split", data, source)
-    added.add_argument("--num-test", type=at_least_one, help="test pictures (default: all)")
+    added.add_argument(
+        "--num-test", type=at_least_one, help="test pictures (default: all; of shapes, 2,000)"
+    )
+    added.add_argument(
+        "--split",
+        default="test",
+        help="train, test, or all rows of a .npz file that was not trained on (default: test)",
+    )
     added = command("predict", predict, "name what is on pictures", source)
     added.add_argument("pictures", nargs="+", help="picture files (extra: images)")
     added.add_argument(

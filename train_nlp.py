@@ -27,11 +27,12 @@ from torch import Tensor
 
 import minift
 from minift.checkpoint import read_description, require_tokenizer
-from minift.data.batches import num_examples
+from minift.data.batches import hold_out_rows, num_examples
 from minift.models.gpt import GPT
 from minift.models.registry import CONFIGS
 from minift.models.t5 import T5
 from minift.models.word2vec import analogy, nearest
+from minift.objectives.scores import majority_accuracy
 from minift.recipes import finetuning, story_nlp
 from minift.recipes.cli import (
     SHARED_DEFAULTS,
@@ -43,24 +44,31 @@ from minift.recipes.cli import (
     run,
     shared_flags,
 )
-from minift.recipes.datasets import classification_dataset, decode_span, span_dataset
+from minift.recipes.datasets import (
+    answer_scores,
+    classification_dataset,
+    decode_span,
+    span_dataset,
+)
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model, score
 from minift.recipes.pretraining import PretrainConfig
 from minift.recipes.report import format_table
+from minift.recipes.sources import HELD_OUT
 from minift.recipes.text_commands import (
     FAMILIES,
     Task,
     TaskFormat,
     checked_length,
+    commonest_answers,
     describe_row,
     encoded,
     head_for,
     hold_out,
-    hold_out_rows,
     load_documents,
     load_task,
     pretrain_text,
     pretraining_rows,
+    require_fit,
     text_model,
     token_vectors,
     train_tokenizer,
@@ -68,10 +76,10 @@ from minift.recipes.text_commands import (
 )
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
+from minift.training.metrics import perplexity
 from minift.training.precision import Seeds, resolve_device
 
 SKIP = ("seed", "precision", "progress")
-HELD_OUT = 0.2  # share of the rows that finetune judges on, without --validation
 
 
 def story(args: argparse.Namespace) -> None:
@@ -120,10 +128,12 @@ def pretrain(args: argparse.Namespace) -> None:
         resume_path=resume,
         algorithm=algorithm,
         window=args.window,
-        num_negatives=args.num_negatives,
+        num_negatives=args.num_negatives or None,
     )
     save(args, model, tokenizer, None, parent=None)
-    print_scores(result.scores, result.seconds, args.out)
+    resume.unlink(missing_ok=True)  # not before: what is not saved can be lost
+    majority = commonest_answers(model, tokenizer, test, config)
+    print_scores(result.scores, majority, result.seconds, args.out)
 
 
 def finetune_(args: argparse.Namespace) -> None:
@@ -140,6 +150,7 @@ def finetune_(args: argparse.Namespace) -> None:
         require_tokenizer(model, tokenizer)
     head = head_for(model.family, args.data, args.head)
     train, test = load_training(args, model, tokenizer, head)
+    print_remarks(train, test)
     # A head with classes starts anew: two classes of another task are other classes.
     if head != model.head_name or train.classes is not None:
         model.reset_head(head, None if train.classes is None else len(train.classes))
@@ -149,8 +160,10 @@ def finetune_(args: argparse.Namespace) -> None:
     resume = resume_file(args.out, args.resume)
     result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
     save(args, model, tokenizer, train.classes, parent=args.source)
+    resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
-    print_scores(result.scores, result.seconds, args.out)
+    scores = result.scores if test.answers is None else judge(args, model, tokenizer, test)
+    print_scores(scores, majority_of(test), result.seconds, args.out)
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -159,9 +172,17 @@ def evaluate(args: argparse.Namespace) -> None:
     form = task_format(args, model)
     classes = read_description(args.source).get("classes")
     test = load_task(
-        args.data, head, tokenizer, form, classes=classes, split="test", limit=args.num_test
+        args.data,
+        head,
+        tokenizer,
+        form,
+        classes=classes,
+        split="test",
+        limit=args.num_test,
+        seed=args.seed,
     )
-    print_scores(score(model, test.dataset, args.precision))
+    print_remarks(test)
+    print_scores(judge(args, model, tokenizer, test), majority_of(test))
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -169,6 +190,7 @@ def predict(args: argparse.Namespace) -> None:
     head = trained_head(model)
     max_length = checked_length(model, args.max_length)
     if head == "lm":
+        require_fit(tokenizer, args.texts, None, max_length)
         for text in args.texts:
             print(f"{text}: {write(args, model, tokenizer, text)}")
         return
@@ -176,6 +198,7 @@ def predict(args: argparse.Namespace) -> None:
         if args.context is None or len(args.context) not in (1, len(args.texts)):
             raise ValueError("--context must be one text, or one for each question")
         contexts = args.context * (len(args.texts) // len(args.context))
+        require_fit(tokenizer, args.texts, contexts, max_length)
         batch = span_dataset(tokenizer, args.texts, contexts, max_length=max_length)
         for row, span in enumerate(finetuning.predict(model, batch, args.precision)):
             # Without an answer the span points at [CLS], which is no word.
@@ -183,6 +206,7 @@ def predict(args: argparse.Namespace) -> None:
             print(f"{args.texts[row]}: {answer or '(no answer)'}")
         return
     classes = read_description(args.source).get("classes") or range(model.num_classes or 0)
+    require_fit(tokenizer, args.texts, args.pair, max_length)
     batch = classification_dataset(tokenizer, args.texts, args.pair, max_length=max_length)
     if not batch["attention_mask"].any(dim=1).all():
         raise ValueError("a text to predict must have at least one token, got an empty one")
@@ -238,11 +262,11 @@ def fill_mask(args: argparse.Namespace) -> None:
             f"--from must be a pretrained BERT, with head pretrain or mlm, got {model.family} "
             f"with head {model.head_name}"
         )
-    batch = tokenizer([args.text], max_length=checked_length(model, args.max_length))
+    require_fit(tokenizer, [args.text], None, checked_length(model, args.max_length))
+    batch = tokenizer([args.text])
     masks = [at for at, i in enumerate(batch["input_ids"][0].tolist()) if i == tokenizer.mask_id]
     if not masks:
-        length = batch["input_ids"].shape[1]
-        raise ValueError(f"text must hold [MASK] in its first {length} tokens, got {args.text!r}")
+        raise ValueError(f"text must hold [MASK], got {args.text!r}")
     with torch.inference_mode():
         output = run_model(model, on_device(batch, args))
         logits = output.mlm if model.head_name == "pretrain" else output  # (1, T, V)
@@ -257,6 +281,8 @@ def fill_mask(args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     model, tokenizer = load(args)
+    if isinstance(model, T5):  # GPT says itself what it has no positions for
+        require_fit(tokenizer, [args.prompt], None, checked_length(model, args.max_length))
     print(write(args, model, tokenizer, args.prompt))
 
 
@@ -302,8 +328,12 @@ def load_training(
             seed=args.seed,
         )
         return train, test
-    rows, held_out = hold_out_rows(train.dataset, HELD_OUT, seed=args.seed)
-    return Task(rows, classes), Task(held_out, classes)
+    numbered = {**train.dataset, "number": torch.arange(num_examples(train.dataset))}
+    rows, held_out = hold_out_rows(numbered, HELD_OUT, seed=args.seed)
+    rows.pop("number")
+    numbers = held_out.pop("number").tolist()
+    answers = None if train.answers is None else [train.answers[number] for number in numbers]
+    return Task(rows, classes, remarks=train.remarks), Task(held_out, classes, answers)
 
 
 def task_format(args: argparse.Namespace, model: Model) -> TaskFormat:
@@ -316,6 +346,21 @@ def task_format(args: argparse.Namespace, model: Model) -> TaskFormat:
         pair=args.pair_column,
         label=args.label_column,
     )
+
+
+def judge(
+    args: argparse.Namespace, model: Model, tokenizer: Tokenizer, test: Task
+) -> dict[str, float]:
+    """The scores of a finetuned model: SQuAD's for answers in a context, else its head's."""
+    if test.answers is None:
+        return score(model, test.dataset, args.precision)
+    spans = finetuning.predict(model, test.dataset, args.precision)
+    return answer_scores(tokenizer, test.dataset["input_ids"], spans, test.answers)
+
+
+def majority_of(test: Task) -> dict[str, float]:
+    """The accuracy of always answering the commonest class, or token; spans have neither."""
+    return {} if test.answers else {"accuracy": majority_accuracy(test.dataset["labels"])}
 
 
 def trained_head(model: Model) -> str:
@@ -334,8 +379,7 @@ def write(args: argparse.Namespace, model: Model, tokenizer: Tokenizer, prompt: 
         start = [tokenizer.eos_id or 0, *tokenizer.encode(prompt, special_tokens=False)]
         input_ids = torch.tensor([start])
     else:
-        max_length = checked_length(model, args.max_length)
-        input_ids = tokenizer([prompt], max_length=max_length)["input_ids"]
+        input_ids = tokenizer([prompt])["input_ids"]
     device = resolve_device(args.device)
     ids = model.generate(
         input_ids.to(device),
@@ -383,10 +427,26 @@ def save(
     minift.save(model, args.out, tokenizer, classes=classes, lineage=lineage)
 
 
+def print_remarks(*tasks: Task) -> None:
+    for task in tasks:
+        for remark in task.remarks:
+            print(remark)
+
+
 def print_scores(
-    scores: dict[str, float], seconds: float | None = None, out: Path | None = None
+    scores: dict[str, float],
+    majority: dict[str, float],
+    seconds: float | None = None,
+    out: Path | None = None,
 ) -> None:
-    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    """Print scores, beside an accuracy what always giving the commonest answer would get."""
+    shown = dict(scores)
+    if "loss" in scores and list(scores.values()).count(scores["loss"]) > 1:  # a sum of one
+        del shown["loss"]
+    if "lm_loss" in scores:
+        shown["perplexity"] = perplexity(scores["lm_loss"])
+    beside = {name: f" (majority {value:.4f})" for name, value in majority.items()}
+    print(", ".join(f"{name} {value:.4f}{beside.get(name, '')}" for name, value in shown.items()))
     if out is not None:
         print(f"{seconds:.0f} seconds; saved in {out}")
 
@@ -396,7 +456,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="world:sentiment",
                       help="world:TASK, a .tsv, .csv or .jsonl file, or a SQuAD .json")  # fmt: skip
-    data.add_argument("--num-train", type=at_least_one, help="rows to train on (default: all)")
+    data.add_argument("--num-train", type=at_least_one,
+                      help="rows to train on (default: all; of world:TASK, 256)")  # fmt: skip
     columns = argparse.ArgumentParser(add_help=False)
     columns.add_argument("--text-column", metavar="X", help="name, or number from 1")
     columns.add_argument("--pair-column", metavar="X", help="of the second sentence, if any")
@@ -443,7 +504,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--data", default="world", help="world or docs (default: world)")
     added.add_argument("--text", nargs="+", metavar="FILE", help="plain text files, not --data")
     added.add_argument(
-        "--num-train", type=at_least_one, help="documents to train on (default: all)"
+        "--num-train",
+        type=at_least_one,
+        help="documents to train on (default: all; of world, 20,000)",
     )
     added.add_argument("--tokenizer", help="word, wordpiece or bpe (default: by the model)")
     added.add_argument(
@@ -452,12 +515,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument(
         "--window", type=at_least_one, default=5, help="word2vec's farthest neighbour"
     )
-    added.add_argument(
-        "--num-negatives", type=at_least_one, default=128, help="word2vec's drawn words"
-    )
+    added.add_argument("--num-negatives", type=int, default=128,
+                       help="word2vec's drawn words; 0: all of them, the full softmax")  # fmt: skip
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, PretrainConfig, SKIP, batch_size=None, lr=None, weight_decay=None,
-               max_length=None)  # fmt: skip
+               max_length=None, save_every=500)  # fmt: skip
 
     added = command("finetune", finetune_, "give a pretrained model a new task", data, columns,
                     length, source, sizes)  # fmt: skip
@@ -466,14 +528,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--head", help="classify, span or lm (default: by --data and the model)")
     added.add_argument("--validation", metavar="FILE", help="to judge by (default: 20%% held out)")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    add_config(added, FinetuneConfig, SKIP, lr=None)
+    add_config(added, FinetuneConfig, SKIP, lr=None, save_every=200)
     own = FinetuneConfig.lr
     rates = [f"{name} {needs.finetuning.get('lr', own):g}" for name, needs in FAMILIES.items()]
     added.epilog = f"--lr by the model: {', '.join(rates)}"
 
     added = command("evaluate", evaluate, "score a model on the test split", data, columns,
                     length, source)  # fmt: skip
-    added.add_argument("--num-test", type=at_least_one, help="test rows (default: all)")
+    added.add_argument(
+        "--num-test", type=at_least_one, help="test rows (default: all; of world:TASK, 256)"
+    )
     added = command("predict", predict, "say what a finetuned model makes of texts", length,
                     source, written)  # fmt: skip
     added.set_defaults(temperature=0.0, top_k=None, top_p=None)  # an answer is not left to chance
@@ -503,6 +567,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--quick and --seeds belong to the story, which has no command")
     if args.command not in (None, "pretrain", "finetune") and args.source is None:
         parser.error("--from must name a checkpoint folder")
+    if args.command == "pretrain" and args.num_negatives < 0:
+        parser.error(f"--num-negatives must be 0 or more, got {args.num_negatives}")
     if args.command == "neighbors" and not args.words and args.analogy is None:
         parser.error("neighbors needs words, or --analogy")
     return args

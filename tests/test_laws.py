@@ -75,6 +75,7 @@ ROWS = {
     "t5": Row(lambda *head: T5(T5Config(**TEXT), *head), texts_to_texts, pretrain_head="lm"),
 }
 EVERY_MODEL = pytest.mark.parametrize("family", ROWS)
+EVERY_TEXT_MODEL = pytest.mark.parametrize("family", [f for f in ROWS if f != "resnet"])
 
 
 def make(family: str, *, seed: int = 0, pretraining: bool = False) -> Model:
@@ -327,7 +328,16 @@ def test_bf16_gives_nearly_the_same_and_finite_gradients(family, pretraining):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("family", [f for f in ROWS if "attention_mask" in ROWS[f].inputs()])
+@EVERY_TEXT_MODEL
+@pytest.mark.parametrize("pretraining", [False, True])
+def test_a_mask_of_zeros_and_ones_is_a_mask(family, pretraining):
+    model, inputs = make(family, pretraining=pretraining).eval(), ROWS[family].inputs()
+    numbers = {**inputs, "attention_mask": inputs["attention_mask"].long()}
+
+    assert_same(model(**numbers), model(**inputs))
+
+
+@EVERY_TEXT_MODEL
 @pytest.mark.parametrize("is_bf16", [False, True])
 def test_an_input_of_padding_only_does_no_harm(family, is_bf16):
     model, inputs = make(family), ROWS[family].inputs()

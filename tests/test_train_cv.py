@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import minift
+from minift.data.batches import num_examples
 from minift.data.shapes import shapes
 from minift.models.bert import Bert, BertConfig
+from minift.recipes.finetuning import FinetuneConfig, Finetuned
+from minift.recipes.sources import load_pictures
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--no-progress", "--model", "resnet8", "--config", "width=4"]
@@ -47,6 +53,23 @@ def save_pictures(path: Path, number: int, seed: int) -> Path:
     images = (images + 150 * labels[:, None, None, None]).byte()
     np.savez(path, images=images.numpy(), labels=labels.numpy())
     return path
+
+
+def save_idx(path: Path, values: Tensor) -> None:
+    header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+    path.write_bytes(header + values.byte().numpy().tobytes())
+
+
+def save_idx_folder(folder: Path, highest_label: int = 1) -> Path:
+    """The four files of MNIST or Fashion-MNIST, in small: dark and bright pictures again."""
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for prefix, number in (("train", 48), ("t10k", 16)):
+        labels = torch.arange(number) % 2
+        images = torch.randint(0, 100, (number, 28, 28), generator=generator)
+        save_idx(folder / f"{prefix}-images-idx3-ubyte", images + 150 * labels[:, None, None])
+        save_idx(folder / f"{prefix}-labels-idx1-ubyte", labels * highest_label)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +130,65 @@ def test_finetune_then_evaluate_gives_the_same_score(
     assert lineage["parent"] == str(work / "pretrained")
 
 
+def test_beside_an_accuracy_stands_that_of_the_commonest_class(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(work / "pictures.npz")
+    train_cv.main(["evaluate", "--from", str(work / "pretrained"), "--data", data])
+    commonest = load_pictures(data, split="test").dataset["labels"].bincount().max() / 13
+    assert re.match(
+        rf"13 pictures: accuracy [\d.]+ \(majority {commonest:.4f}\), f1", capsys.readouterr().out
+    )
+
+
+def test_all_rows_of_a_file_can_be_judged(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--data", str(work / "pictures.npz"), "--split", "all")
+    train_cv.main(["evaluate", "--from", str(work / "pretrained"), *data])
+    assert capsys.readouterr().out.startswith("64 pictures")
+
+
+@pytest.mark.parametrize("is_validated", [False, True])
+def test_weights_are_chosen_by_training_pictures_that_were_held_out(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_validated: bool
+) -> None:
+    used = []
+
+    def spy(model: object, train: dict, config: FinetuneConfig, **options: object) -> Finetuned:
+        used.extend(part for part in (train, options["validation"]) if part is not None)
+        return real_finetune(model, train, config, **options)
+
+    real_finetune = train_cv.finetune
+    monkeypatch.setattr(train_cv, "finetune", spy)
+    data = str(work / "pictures.npz")
+    flags = ("--validate-every", "1", "--patience", "1") if is_validated else ()
+    finetune(work, tmp_path, "--data", data, "--epochs", "1", *flags)
+    assert [num_examples(part) for part in used] == ([41, 10] if is_validated else [51])
+
+    def pictures(part: dict) -> list[bytes]:
+        return sorted(image.numpy().tobytes() for image in part["images"])
+
+    together = {name: torch.cat([part[name] for part in used]) for name in used[0]}
+    assert pictures(together) == pictures(load_pictures(data).dataset)
+
+
+def test_the_seed_decides_the_test_set_of_evaluate_as_of_finetune(
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(
+        "minift.recipes.sources.shapes", lambda name, number, seed: shapes(name, 16, seed=seed)
+    )
+    data = ("--data", "shapes:near")
+    finetune(work, tmp_path, *data, "--head", "locate", "--epochs", "1", "--seed", "1")
+    scores = [figures(capsys.readouterr().out)["box_iou"]]
+    for seed in ("1", "0"):
+        train_cv.main(["evaluate", "--from", str(tmp_path), *data, "--seed", seed])
+        scores.append(figures(capsys.readouterr().out)["box_iou"])
+    assert scores[0] == scores[1] != scores[2]
+
+
 def test_feature_extraction_trains_the_head_alone(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +216,47 @@ def test_from_scratch_needs_no_checkpoint(tmp_path: Path) -> None:
     flags = ["--data", "shapes:near", "--num-train", "16", "--epochs", "1"]
     train_cv.main(["finetune", *TINY, *flags, "--out", str(tmp_path)])
     assert json.loads((tmp_path / "config.json").read_text())["lineage"]["parent"] is None
+
+
+def test_idx_files_go_through_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(save_idx_folder(tmp_path / "idx"))
+    source, target = str(tmp_path / "source"), str(tmp_path / "target")
+    train_cv.main(
+        ["pretrain", "--data", "fashion-mnist", "--data-dir", folder, *TINY, "--batch-size", "8",
+         "--epochs", "4", "--out", source]
+    )  # fmt: skip
+    assert figures(capsys.readouterr().out)["accuracy"] > 0.9
+    train_cv.main(
+        ["finetune", "--from", source, "--data", "mnist", "--data-dir", folder, "--no-progress",
+         "--num-train", "40", "--lr", "0.01", "--out", target]
+    )  # fmt: skip
+    finetuned = figures(capsys.readouterr().out)
+    train_cv.main(["evaluate", "--from", target, "--data", "mnist", "--data-dir", folder])
+    assert figures(capsys.readouterr().out)["accuracy"] == finetuned["accuracy"] > 0.9
+
+    image_module = pytest.importorskip("PIL.Image")
+    picture = tmp_path / "bright.png"
+    image_module.fromarray(np.full((28, 28), 230, dtype=np.uint8)).save(picture)
+    train_cv.main(["predict", "--from", target, str(picture)])
+    assert "bright.png: 1 " in capsys.readouterr().out
+
+
+def test_the_story_in_small_prints_its_table_and_leaves_a_page_and_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = replace(
+        train_cv.story_cv.QUICK, num_source=64, source_epochs=1, target_sizes=(16,),
+        segment_size=16, num_steps=4, num_test=16, model="resnet8",
+    )  # fmt: skip
+    monkeypatch.setattr(train_cv.story_cv, "QUICK", tiny)
+    train_cv.main(["--quick", "--out", str(tmp_path), "--no-progress"])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in train_cv.story_cv.COLUMNS)
+    assert re.search(r"16 new shapes +.*fine-tune all +[\d.]+%", printed)
+    assert "<img" in (tmp_path / "report.html").read_text()
+    assert minift.load(tmp_path / "pretrained").family == "resnet"
 
 
 def test_predict_names_the_likeliest_classes(
@@ -176,6 +299,22 @@ MISTAKES = {
     "no folder given": (["pretrain", "--data", "mnist"], "--data-dir"),
     "no such folder": (["pretrain", "--data", "mnist", "--data-dir", "{work}/no"], "no such"),
     "no such file": (["pretrain", "--data", "{work}/no.npz"], "no.npz"),
+    "a missing idx file": (
+        ["pretrain", "--data", "mnist", "--data-dir", "{work}/missing"],
+        "missing must hold t10k-labels-idx1-ubyte",
+    ),
+    "a truncated idx file": (
+        ["pretrain", "--data", "mnist", "--data-dir", "{work}/truncated"],
+        "train-images-idx3-ubyte is cut short",
+    ),
+    "a label of no class": (
+        ["pretrain", "--data", "fashion-mnist", "--data-dir", "{work}/labels"],
+        r"train-labels-idx1-ubyte: labels must be 0..9, found 200",
+    ),
+    "unknown split": (
+        ["evaluate", "--from", "{work}/pretrained", "--data", "shapes:near", "--split", "all"],
+        "split must be train or test",
+    ),
     "unknown configuration": (["pretrain", "--config", "hidden_size=3"], "hidden_size=3"),
     "configuration of another type": (["pretrain", "--config", "width=1.5"], "valid int"),
     "num_frozen out of range": (
@@ -202,7 +341,11 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def faulty(work: Path) -> Path:
-    """The same folder, with a checkpoint of another kind beside."""
+    """The same folder, with a checkpoint of another kind and faulty idx files beside."""
+    (save_idx_folder(work / "missing") / "t10k-labels-idx1-ubyte").unlink()
+    images = save_idx_folder(work / "truncated") / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    save_idx_folder(work / "labels", highest_label=200)
     config = BertConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=1, max_positions=8)
     minift.save(Bert(config, head="mlm"), work / "bert")
     return work

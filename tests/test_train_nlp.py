@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
+import minift
 from minift.data.world import world_documents
 from minift.recipes.finetuning import FinetuneConfig
+from minift.tokenizers import load_tokenizer
 from minift.training import loop
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +119,38 @@ def test_a_checkpoint_says_where_it_comes_from(work: Path) -> None:
     assert description["lineage"]["data"] == [str(work / "corpus.txt")]
 
 
+def test_pretraining_is_told_with_what_guessing_would_get(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = {}
+    for model in ("bert", "gpt", "t5"):
+        pretrain(work, tmp_path / model, model, "--num-steps", "1")
+        printed[model] = capsys.readouterr().out
+    for model, accuracy in (("bert", "mlm"), ("bert", "nsp"), ("gpt", "lm"), ("t5", "span")):
+        assert re.search(rf"{accuracy}_accuracy \d\.\d+ \(majority 0\.\d+\)", printed[model])
+    seen = figures(printed["gpt"])
+    assert seen["perplexity"] == pytest.approx(math.exp(seen["lm_loss"]), rel=1e-3)
+    # What both losses add up to says something; the one loss a second time does not.
+    assert [" loss " in printed[model] for model in printed] == [True, False, False]
+
+
+@pytest.mark.parametrize(("number", "drawn"), [("0", None), ("7", 7)])
+def test_no_negatives_is_the_full_softmax(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, drawn: int | None
+) -> None:
+    seen = {}
+
+    def stop(*_: object, **options: object) -> None:
+        seen.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_nlp, "pretrain_text", stop)
+    corpus = ["--text", str(work / "corpus.txt"), "--out", str(tmp_path)]
+    with pytest.raises(KeyboardInterrupt):
+        train_nlp.main(["pretrain", "--model", "cbow", *corpus, "--num-negatives", number])
+    assert seen["num_negatives"] == drawn
+
+
 @pytest.mark.parametrize(
     ("model", "kind"),
     [("bert", "wordpiece"), ("gpt", "byte_bpe"), ("t5", "word_vocab"), ("cbow", "word_vocab")],
@@ -144,6 +181,36 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     pretrain(work, tmp_path / "parts", "bert", *flags, "--resume")
     whole, parts = ((tmp_path / name / "model.pt").read_bytes() for name in ("whole", "parts"))
     assert whole == parts
+    assert not (tmp_path / "parts" / "resume.pt").exists()
+
+
+def test_runs_are_saved_on_the_way_unless_told_otherwise() -> None:
+    assert train_nlp.parse(["pretrain"]).save_every == 500
+    assert train_nlp.parse(["finetune"]).save_every == 200
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_a_trained_model_that_could_not_be_saved_is_not_lost(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def train(*flags: str) -> None:
+        if command == "pretrain":
+            pretrain(work, tmp_path, "bert", "--num-steps", "3", *flags)
+        else:
+            data = work / "reviews.tsv"
+            finetune(work / "bert", data, tmp_path, "--epochs", "1", "--num-frozen", "1", *flags)
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(minift, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train()
+    monkeypatch.setattr(loop, "_step_seed", stop)  # no step is left to take
+    train("--resume")
+    assert (tmp_path / "model.pt").exists()
+    assert not (tmp_path / "resume.pt").exists()
 
 
 # -------------------------------------------------- finetune, then evaluate, then predict
@@ -289,6 +356,67 @@ def test_squad_questions_without_an_answer_point_at_cls(
     ]
     assert ["0", "0"] in labels
     assert len(labels) == 2
+
+
+def test_an_answer_that_was_cut_off_is_not_scored_as_none(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = "mara has a lamp . tom has a cup ."
+    answers = [{"text": "mara", "answer_start": 0}, {"text": "tom", "answer_start": 18}]
+    questions = [{"question": "who ?", "answers": [answer]} for answer in answers]
+    questions.append({"question": "where ?", "answers": []})
+    data = tmp_path / "squad.json"
+    paragraphs = [{"context": context, "qas": questions}]
+    data.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    out, flags = tmp_path / "out", ["--max-length", "12"]
+    finetune(work / "bert", data, out, "--epochs", "1", "--validation", str(data), *flags)
+    assert "1 of 3 answers were cut off" in capsys.readouterr().out
+
+    def no_answer(model: object, dataset: dict[str, torch.Tensor], *_: object) -> torch.Tensor:
+        return torch.zeros_like(dataset["labels"])
+
+    monkeypatch.setattr(train_nlp.finetuning, "predict", no_answer)
+    train_nlp.main(["evaluate", "--from", str(out), "--data", str(data), *flags])
+    printed = capsys.readouterr().out
+    assert "3 of 3 rows were cut to 12 tokens" in printed
+    assert figures(printed)["exact"] == figures(printed)["f1"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_held_out_questions_keep_their_answers(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = train_nlp.parse(["finetune", "--from", str(work / "bert"), "--data", "squad.json"])
+    labels = torch.arange(1, 11)[:, None].expand(-1, 2)
+    whole = train_nlp.Task({"labels": labels}, answers=[(str(n),) for n in range(1, 11)])
+    monkeypatch.setattr(train_nlp, "load_task", lambda *_, **__: whole)
+    model = train_nlp.minift.load(work / "bert")
+    _, test = train_nlp.load_training(args, model, load_tokenizer(work / "bert"), "span")
+    assert len(test.answers) == 2
+    assert [(str(first),) for first, _ in test.dataset["labels"].tolist()] == test.answers
+
+
+def test_finetune_and_evaluate_say_how_many_rows_were_cut(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long_text = " ".join(["wonderful"] * 200)
+    rows = [("text", "label"), *REVIEWS, (long_text, "good"), (long_text, "good")]
+    data = table(tmp_path / "long.tsv", rows)
+    finetune(work / "bert", data, tmp_path / "out", "--epochs", "1")
+    remark = f"{data}: 2 of 18 rows were cut to 128 tokens\n"
+    assert capsys.readouterr().out.count(remark) == 1
+    train_nlp.main(["evaluate", "--from", str(tmp_path / "out"), "--data", str(data)])
+    printed = capsys.readouterr().out
+    assert printed.count(remark) == 1
+    assert "(majority 0.5556)" in printed  # 10 of 18
+
+
+def test_predict_refuses_a_text_longer_than_it_can_read(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune(work / "bert", work / "reviews.tsv", tmp_path, "--epochs", "1")
+    capsys.readouterr()
+    long_text = " ".join(["wonderful"] * 200)
+    with pytest.raises(ValueError, match="a text must be at most 128 tokens long"):
+        train_nlp.main(["predict", "--from", str(tmp_path), "a song", long_text])
+    assert capsys.readouterr().out == ""
 
 
 def test_t5_learns_to_write_the_target(
@@ -489,6 +617,14 @@ MISTAKES = {
         ["predict", "--from", "{work}/gpt", "text"], "must be a finetuned model"
     ),
     "no [MASK]": (["fill-mask", "--from", "{work}/bert", "the bird"], r"must hold \[MASK\]"),
+    "a text too long for its masks": (
+        ["fill-mask", "--from", "{work}/bert", "[MASK]" + " the" * 200],
+        "a text must be at most 128 tokens long",
+    ),
+    "a prompt too long for T5": (
+        ["generate", "--from", "{work}/t5", "the " * 8, "--max-length", "8"],
+        "a text must be at most 8 tokens long .*got 9",
+    ),
     "a mask for GPT": (["fill-mask", "--from", "{work}/gpt", "the [MASK]"], "pretrained BERT"),
     "a word that is none": (
         ["neighbors", "--from", "{work}/cbow", "xyzzy"],
@@ -497,7 +633,7 @@ MISTAKES = {
     "generating with BERT": (["generate", "--from", "{work}/bert", "a"], "GPT or a T5"),
     "generating past the positions": (
         ["generate", "--from", "{work}/gpt", "a", "--max-new-tokens", "200"],
-        "at most 128 long",
+        "at most 128 positions",
     ),
 }  # fmt: skip
 
@@ -543,6 +679,7 @@ def test_exit_status_is_2_with_one_line_and_no_traceback(tmp_path: Path) -> None
         ["predict", "text"],
         ["neighbors", "--from", "x"],
         ["pretrain", "--num-train", "0"],
+        ["pretrain", "--num-negatives", "-1"],
         ["translate"],
         ["--quick", "finetune"],
         ["--seeds", "3", "finetune"],
@@ -552,3 +689,43 @@ def test_a_wrong_command_line_has_status_2(command: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         train_nlp.main(command)
     assert stopped.value.code == 2
+
+
+# --------------------------------------------------------------------- seeds and the story
+
+
+def test_the_seed_decides_the_test_set_of_evaluate(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ("--data", "world:sentiment")
+    finetune(work / "bert", "world:sentiment", tmp_path, "--num-train", "16", "--epochs", "1")
+    loaded, real = [], train_nlp.load_task
+
+    def spy(*args: object, **options: object) -> object:
+        loaded.append(real(*args, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(train_nlp, "load_task", spy)
+    for seed in ("0", "1", "1"):
+        train_nlp.main(
+            ["evaluate", "--from", str(tmp_path), *data, "--num-test", "8", "--seed", seed]
+        )
+    first, other, again = (task.dataset["input_ids"].tolist() for task in loaded)
+    assert first != other == again
+
+
+def test_the_story_in_small_prints_its_table_and_leaves_a_page_and_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = replace(
+        train_nlp.story_nlp.QUICK, num_documents=2500, word2vec_steps=2, bert_steps=2, gpt_steps=2,
+        t5_steps=2, num_labels=16, epochs=1, text_to_text_size=8, text_to_text_epochs=1, num_test=8,
+    )  # fmt: skip
+    monkeypatch.setattr(train_nlp.story_nlp, "QUICK", tiny)
+    train_nlp.main(["--quick", "--out", str(tmp_path), "--no-progress"])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in train_nlp.story_nlp.COLUMNS)
+    assert re.search(r"entailment +pretrained +\d+ +[\d.]+%", printed)
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    model = minift.load(tmp_path / "pretrained")
+    minift.checkpoint.require_tokenizer(model, minift.load_tokenizer(tmp_path / "pretrained"))

@@ -18,8 +18,6 @@ from torch import Generator, Tensor
 Dataset = dict[str, Tensor]
 Batches = Callable[[int], Dataset]
 
-_PIXEL_MEAN, _PIXEL_STD = 0.5, 0.25  # of pixels in [0, 1]: about right for pictures of any kind
-
 
 def num_examples(dataset: Dataset) -> int:
     """Return N. Raises ValueError if the tensors are not equally long or there are none."""
@@ -46,6 +44,16 @@ def split_dataset(dataset: Dataset, sizes: Sequence[int], *, seed: int) -> list[
         raise ValueError(f"sizes must be at least 1 and sum to at most {N}, got {list(sizes)}")
     order = torch.randperm(N, generator=Generator().manual_seed(seed))
     return [take(dataset, rows) for rows in order[: sum(sizes)].split(list(sizes))]
+
+
+def hold_out_rows(dataset: Dataset, share: float, *, seed: int) -> tuple[Dataset, Dataset]:
+    """Part rows into those to learn from and a share, at least one, drawn by `seed`."""
+    N = num_examples(dataset)
+    if N < 2:
+        raise ValueError(f"data must have at least 2 rows, one of them to be held out, got {N}")
+    num_held_out = max(1, round(share * N))
+    train, held_out = split_dataset(dataset, [N - num_held_out, num_held_out], seed=seed)
+    return train, held_out
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
@@ -100,11 +108,6 @@ def trim_padding(batch: Dataset) -> Dataset:
     if labels is not None and labels.shape == mask.shape and "decoder_input_ids" not in batch:
         cut.add("labels")
     return {name: x[:, :stop] if name in cut else x for name, x in batch.items()}
-
-
-def images_to_float(images: Tensor) -> Tensor:
-    """Turn uint8 pixels into float32 of about zero mean and unit variance."""
-    return (images.float() / 255 - _PIXEL_MEAN) / _PIXEL_STD
 
 
 def augment(images: Tensor, generator: Generator, max_shift: int = 2) -> Tensor:

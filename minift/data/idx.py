@@ -66,7 +66,10 @@ def _read(stream: BinaryIO, num_bytes: int, path: Path) -> bytearray:
 
 
 def load_idx_dataset(
-    folder: str | os.PathLike[str], split: str = "train", prefix: str | None = None
+    folder: str | os.PathLike[str],
+    split: str = "train",
+    prefix: str | None = None,
+    num_classes: int = 10,
 ) -> dict[str, Tensor]:
     """Load the pictures and labels of one split from a folder of IDX files.
 
@@ -76,6 +79,7 @@ def load_idx_dataset(
     split : "train" or "test".
     prefix : what the files' names begin with; None means "train" and "t10k", and for training, if
         there is no "train", the only other prefix in the folder.
+    num_classes : labels are 0..num_classes-1; a file that has another one is refused.
 
     Returns
     -------
@@ -99,6 +103,11 @@ def load_idx_dataset(
         raise ValueError(
             f"{images_path} and {labels_path} must hold equally many examples, "
             f"found {len(images)} images and {len(labels)} labels"
+        )
+    unknown = labels[labels >= num_classes]
+    if len(unknown):
+        raise ValueError(
+            f"{labels_path}: labels must be 0..{num_classes - 1}, found {int(unknown[0])}"
         )
     return {"images": images.unsqueeze(1), "labels": labels.long()}
 

@@ -31,7 +31,7 @@ _UNMARKED_SIZE = 32
 # Headers of GLUE's files and of many others, in lower case; the first that is there is taken.
 # QNLI asks a question of a sentence, so "sentence" can be either half of a pair.
 _TEXT_NAMES = ("sentence1", "#1 string", "premise", "question1", "question", "sentence", "text")
-_PAIR_NAMES = ("sentence2", "#2 string", "hypothesis", "question2", "sentence")
+_PAIR_NAMES = ("sentence2", "#2 string", "hypothesis", "question2", "sentence", "text_b")
 _LABEL_NAMES = ("label", "gold_label", "quality", "is_duplicate")
 _KNOWN_NAMES = {*_TEXT_NAMES, *_PAIR_NAMES, *_LABEL_NAMES}
 
@@ -116,9 +116,9 @@ def read_tsv(
     Parameters
     ----------
     text, pair, label : columns, by name or number from 1. None recognises them: by the names of
-        GLUE's headers; without a header, two columns are (text, label) as in SST-2 and four are
-        (source, label, mark, text) as in CoLA. A label that is not there, as in GLUE's test files,
-        is None in every example.
+        GLUE's headers; without a header, two columns are (text, label) as in SST-2, three (text,
+        pair, label), and four (source, label, mark, text) as in CoLA. A label that is not there, as
+        in GLUE's test files, is None in every example.
     has_header : None looks whether the first line holds one of the names.
 
     Raises ValueError with the file, and the line where there is one.
@@ -185,10 +185,16 @@ def _labelled(
         has_header = bool(names & _KNOWN_NAMES) or bool(wanted & set(first))
     columns = _Columns(path, first, has_header)
     rows = rows[1:] if has_header else rows
+    if not rows:
+        raise ValueError(f"{path} must hold some rows below its header, found none")
     text_at, label_at = columns.find(text, "text"), columns.find(label, "label")
-    pair_at = columns.find(pair, "pair", taken=text_at)
+    # Beside a text that was named, a column without a name need not be its pair.
+    is_unknown = pair is None and text is not None and not has_header
+    pair_at = None if is_unknown else columns.find(pair, "pair", taken=text_at)
     if text_at is None:
-        raise ValueError(f"{path} must have a column for text (name it with text=), {columns}")
+        raise ValueError(
+            f"{path} has no column known for text, {columns}; name it with --text-column"
+        )
     examples = LabelledText([], None if pair_at is None else [], [], [])
     for row in rows:
         where = f"{path}:{row.line}"
@@ -229,11 +235,15 @@ class _Columns:
             return self.names.index(str(column))
         if str(column).isdigit() and 1 <= int(column) <= self.count:
             return int(column) - 1
-        raise ValueError(f"{self.path} has no column {column!r} for {role}, {self}")
+        raise ValueError(f"{self.path} has no column {column!r} for --{role}-column, {self}")
 
     def _recognise(self, role: str, taken: int | None) -> int | None:
         if self.names is None:
-            usual = {2: ("text", "label"), 4: ("source", "label", "mark", "text")}
+            usual = {
+                2: ("text", "label"),
+                3: ("text", "pair", "label"),
+                4: ("source", "label", "mark", "text"),
+            }
             roles = ("text",) if self.count == 1 else usual.get(self.count, ())
             return roles.index(role) if role in roles else None
         known = {"text": _TEXT_NAMES, "pair": _PAIR_NAMES, "label": _LABEL_NAMES}[role]

@@ -72,16 +72,17 @@ OPENINGS = (
 EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kind": (
         ("{a} knows , a {thing} is a {kind} .",),
-        ("{a} has a {thing} .", "a {thing} is a {kind} , so {a} has a {kind} ."),
+        ("{a} has a {thing} , so {a} has a {kind} .",),
+        ("{a} has a {thing} , but not , {a} has a {other_kind} .",),
         ("{a} saw a {thing} , so {a} saw a {kind} .",),
+        ("{a} saw a {thing} , but not , {a} saw a {other_kind} .",),
         ("there is a {thing} in the {place} , so there is a {kind} .",),
+        ("there is a {thing} in the {place} , but not , there is a {other_kind} .",),
         ("is a {thing} a {kind} ?", "yes , said {a} , a {thing} is a {kind} ."),
         ("is a {thing} a {other_kind} ?", "no , said {a} , a {thing} is a {kind} ."),
         ("{a} has a {thing} and a {same} , so {a} has two {kinds} .",),
         ("{b} wanted a {kind} , so {a} found a {thing} for {b} .",),
-        ("the {thing} {did} near {a} , for it is a {kind} .",),
         ("the {kind} that {did} near {a} was a {thing} .",),
-        ("{a} found a {thing} .", "so {a} found a {kind} ."),
         ("the {thing} {does} near {a} .", "{b} likes this {kind} , a {thing} ."),
     ),
     "opinion": (

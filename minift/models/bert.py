@@ -24,7 +24,14 @@ from minift.models.heads import (
     TagHead,
     head_of,
 )
-from minift.models.layers import Attention, FeedForward, Residual, attend_mask, reset_normal
+from minift.models.layers import (
+    Attention,
+    FeedForward,
+    Residual,
+    attend_mask,
+    check_length,
+    reset_normal,
+)
 from minift.stages import Model, Staged
 
 
@@ -202,12 +209,3 @@ class BertPooler(nn.Module):
 
     def forward(self, flow: Encoded) -> Encoded:
         return flow._replace(pooled=torch.tanh(self.dense(flow.hidden[:, 0])))
-
-
-def check_length(length: int, max_positions: int) -> None:
-    """A learned position embedding ends somewhere: say so before the lookup fails obscurely."""
-    if length > max_positions:
-        raise ValueError(
-            f"input_ids must be at most {max_positions} long (max_positions), got {length}; "
-            "truncate the text or make the model with more positions"
-        )

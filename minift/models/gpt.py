@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minift.models.bert import check_length
 from minift.models.generation import Sampling, check_generates, sample
 from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
 from minift.models.layers import (
@@ -25,6 +24,7 @@ from minift.models.layers import (
     KeyValueCache,
     Residual,
     attend_mask,
+    check_length,
     reset_normal,
 )
 from minift.stages import Model, Staged
@@ -147,12 +147,17 @@ class GPT(Model):
         """
         check_generates(self.head_name)
         B, T = input_ids.shape
-        check_length(T + max_new_tokens, self.config.max_positions)
+        sampling = Sampling(temperature, top_k, top_p, generator)
+        sampling.check()
+        num_read = T + max_new_tokens - 1  # the last token is only written
+        if num_read > self.config.max_positions:
+            raise ValueError(
+                f"input_ids and max_new_tokens must need at most {self.config.max_positions} "
+                f"positions (max_positions), got {T} tokens and {max_new_tokens} new ones"
+            )
         if attention_mask is not None and not attention_mask[:, -1].all():
             raise ValueError("attention_mask must end in real tokens: pad prompts on the left")
-        was_training = self.training
-        self.eval()
-        cache = KeyValueCache(T + max_new_tokens) if use_cache else None
+        cache = KeyValueCache(num_read) if use_cache else None
         mask = attention_mask
 
         def next_logits(ids: Tensor) -> Tensor:
@@ -167,10 +172,12 @@ class GPT(Model):
                 cache.length += new_ids.shape[1]
             return self.head(flow._replace(hidden=flow.hidden[:, -1:]))[:, -1]  # (B, V)
 
-        sampling = Sampling(temperature, top_k, top_p, generator)
-        ids = sample(next_logits, input_ids, max_new_tokens, sampling, eos_id)
-        self.train(was_training)
-        return ids
+        was_training = self.training
+        self.eval()
+        try:
+            return sample(next_logits, input_ids, max_new_tokens, sampling, eos_id)
+        finally:
+            self.train(was_training)
 
 
 class GPTEmbedding(nn.Module):

@@ -266,6 +266,15 @@ def attend_mask(
     return (mask & (positions <= queries)) | (positions == queries)  # (B, 1, T, S)
 
 
+def check_length(length: int, max_positions: int) -> None:
+    """A learned position embedding ends somewhere: say so before the lookup fails obscurely."""
+    if length > max_positions:
+        raise ValueError(
+            f"input_ids must be at most {max_positions} long (max_positions), got {length}; "
+            "truncate the text or make the model with more positions"
+        )
+
+
 def reset_norms_and_biases(module: nn.Module) -> None:
     """Norm weights 1, every bias 0, in all of `module`: what all models here start from."""
     for part in module.modules():

@@ -26,6 +26,7 @@ from minift.models.layers import (
     KeyValueCache,
     Residual,
     RMSNorm,
+    attend_mask,
     reset_norms_and_biases,
 )
 from minift.stages import Model, Staged
@@ -176,28 +177,31 @@ class T5(Model):
         `use_cache=False` runs the decoder over all its positions at every step: the same tokens.
         """
         check_generates(self.head_name)
-        was_training = self.training
-        self.eval()
+        sampling = Sampling(temperature, top_k, top_p, generator)
+        sampling.check()
         num_encoder_stages = 1 + self.config.num_layers
-        encoded = self.trunk(self.prepare(input_ids, attention_mask), stop=num_encoder_stages)
         embedding: Any = self.trunk.stages["embedding"]
         cache = KeyValueCache(max_new_tokens) if use_cache else None
-
-        def next_logits(ids: Tensor) -> Tensor:
-            """ids (B, t) are the start token and the chosen; the cache knows all but the last."""
-            new_ids = ids[:, cache.length :] if cache is not None else ids
-            hidden = embedding.embed(new_ids)
-            flow = self.trunk(
-                encoded._replace(hidden=hidden, cache=cache), start=num_encoder_stages
-            )
-            if cache is not None:
-                cache.length += new_ids.shape[1]
-            return self.head(flow._replace(hidden=flow.hidden[:, -1:]))[:, -1]  # (B, V)
-
         start = input_ids.new_full((len(input_ids), 1), self.config.start_id)
-        sampling = Sampling(temperature, top_k, top_p, generator)
-        ids = sample(next_logits, start, max_new_tokens, sampling, eos_id)
-        self.train(was_training)
+        was_training = self.training
+        self.eval()
+        try:
+            encoded = self.trunk(self.prepare(input_ids, attention_mask), stop=num_encoder_stages)
+
+            def next_logits(ids: Tensor) -> Tensor:
+                """ids (B, t): the start token and the chosen; the cache knows all but the last."""
+                new_ids = ids[:, cache.length :] if cache is not None else ids
+                hidden = embedding.embed(new_ids)
+                flow = self.trunk(
+                    encoded._replace(hidden=hidden, cache=cache), start=num_encoder_stages
+                )
+                if cache is not None:
+                    cache.length += new_ids.shape[1]
+                return self.head(flow._replace(hidden=flow.hidden[:, -1:]))[:, -1]  # (B, V)
+
+            ids = sample(next_logits, start, max_new_tokens, sampling, eos_id)
+        finally:
+            self.train(was_training)
         return ids[:, 1:]
 
 
@@ -266,7 +270,7 @@ class T5DecoderBlock(nn.Module):
         length = T + (flow.cache.length if flow.cache is not None else 0)
         bias = flow.decoder_bias if self.position_bias is None else self.position_bias(T, length)
         hidden = self.attention(flow.hidden, attn_mask=bias, cache=flow.cache)
-        memory_mask = None if flow.attention_mask is None else flow.attention_mask[:, None, None]
+        memory_mask = attend_mask(flow.attention_mask, T, is_causal=False)
         hidden = self.cross_attention(hidden, flow.memory, attn_mask=memory_mask, cache=flow.cache)
         hidden = self.final_norm(self.feed_forward(hidden))
         return flow._replace(hidden=hidden, decoder_bias=bias)

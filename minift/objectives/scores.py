@@ -60,11 +60,6 @@ def mlm_nsp_loss(
     return mlm.loss + nsp.loss, figures
 
 
-def chance_accuracy(num_classes: int) -> float:
-    """The accuracy of a blind guess; a pretrained model that stays here has learnt nothing."""
-    return 1.0 / num_classes
-
-
 def majority_accuracy(labels: Tensor, ignore_index: int = -100) -> float:
     """The accuracy of always answering the commonest label: the line to beat on uneven classes.
 

@@ -136,8 +136,18 @@ def run(main: Callable[[Sequence[str] | None], None], program: str) -> None:
 
 
 def resume_file(out: Path, is_resumed: bool) -> Path:
-    """Where a run's resume file is; without --resume an old one is out of date and goes."""
+    """Where a run's resume file is; without --resume an old one is out of date and goes.
+
+    Raises
+    ------
+    ValueError : with --resume, if there is none to go on from.
+    """
     path = out / "resume.pt"
+    if is_resumed and not path.exists():
+        raise ValueError(
+            f"--resume needs {path}, which is missing: a finished run leaves none, and one that "
+            "was stopped before its first --save-every has none; leave out --resume to begin anew"
+        )
     if not is_resumed:
         path.unlink(missing_ok=True)
     return path

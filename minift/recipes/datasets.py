@@ -12,6 +12,7 @@ from torch import Tensor
 
 from minift.objectives.causal import shift_right
 from minift.tokenizers import Tokenizer
+from minift.training import metrics
 
 Dataset = dict[str, Tensor]
 
@@ -41,11 +42,12 @@ def span_dataset(
     *,
     max_length: int,
 ) -> Dataset:
-    """Questions on contexts; labels (N, 2) are the answer's first and last token.
+    """Questions on contexts; labels (N, 2) are the first and last token that cover the answer.
 
     `starts` are the characters at which the answers begin in their contexts; None: there is no
     answer. Such a row points at token 0, [CLS], as in SQuAD 2.0, and so does one whose answer is
-    cut off with the end of its context; nothing else does.
+    cut off with the end of its context, or is not in the words of its tokens, because the
+    vocabulary lacks them; nothing else does.
 
     Raises
     ------
@@ -63,12 +65,38 @@ def span_dataset(
         is_context = dataset["token_type_ids"][row].bool()
         context_begin = int(is_context.long().argmax())
         context_end = context_begin + int(is_context.sum()) - 1  # where the last [SEP] stands
-        first = context_begin + len(tokenizer.tokenize(context[:start]))
-        last = first + len(tokenizer.tokenize(answer)) - 1
-        if last < context_end:
-            labels[row] = torch.tensor([first, last])
+        words = answer.strip()
+        if not words:
+            continue
+        begin = start + answer.index(words)
+        first = context_begin + token_at(tokenizer, context, begin)
+        last = context_begin + token_at(tokenizer, context, begin + len(words) - 1)
+        if last >= context_end:
+            continue
+        span = torch.tensor([first, last])
+        wanted = tokenizer.decode(tokenizer.encode(words, special_tokens=False))
+        if wanted and wanted in decode_span(tokenizer, dataset["input_ids"][row], span):
+            labels[row] = span
     dataset["labels"] = labels
     return dataset
+
+
+def token_at(tokenizer: Tokenizer, text: str, character: int) -> int:
+    """Which token of `text`, counted from 0, covers the character at this place, which is no space.
+
+    To count the tokens of what stands before is not enough: "foobar" may be a single token, and
+    "foo" before "bar" be one too.
+    """
+    # No token reaches over a space: what is left is a short word, quickly read several times.
+    begin = text.rfind(" ", 0, character) + 1
+    word = text[begin:].split(" ", 1)[0]
+    tokens = tokenizer.tokenize(word)
+    beginnings = (
+        tokenizer.tokenize(word[:end]) for end in range(character - begin + 1, len(word) + 1)
+    )
+    # The first that consists of the word's own tokens: the last of them reaches so far.
+    own = next((begun for begun in beginnings if begun == tokens[: len(begun)]), tokens)
+    return len(tokenizer.tokenize(text[:begin])) + len(own) - 1
 
 
 def text_to_text_dataset(
@@ -109,3 +137,25 @@ def decode_span(tokenizer: Tokenizer, input_ids: Tensor, span: Tensor) -> str:
     """The words of a predicted span: input_ids (T,), span (2,) -> text."""
     first, last = span.tolist()
     return tokenizer.decode(input_ids[first : last + 1].tolist())
+
+
+def answer_scores(
+    tokenizer: Tokenizer, input_ids: Tensor, spans: Tensor, answers: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """SQuAD's exact match and F1: the words of spans (N, 2) of input_ids (N, T) against `answers`.
+
+    Each row counts by the accepted answer that suits it best; "" is that there is none. Answers are
+    read and written by the tokenizer too, which may change their spaces. One with a word that the
+    vocabulary lacks stays as it is, or it would become another answer: nothing can equal it.
+    """
+
+    def as_written(answer: str) -> str:
+        ids = tokenizer.encode(answer, special_tokens=False)
+        return answer if tokenizer.unk_id in ids else tokenizer.decode(ids)
+
+    written = [decode_span(tokenizer, row, span) for row, span in zip(input_ids, spans)]
+    accepted = [[as_written(answer) for answer in row] for row in answers]
+    return {
+        "exact": metrics.span_exact_match(written, accepted),
+        "f1": metrics.span_f1(written, accepted),
+    }

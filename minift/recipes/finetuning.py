@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from minift.data.batches import epoch_batches, num_examples, steps_per_epoch, ta
 from minift.optim import Adam, schedule
 from minift.recipes.heads import JUDGED
 from minift.stages import Model
-from minift.training.loop import FitConfig, History, fit
+from minift.training.loop import FitConfig, History, fingerprint, fit
 from minift.training.precision import Seeds, autocast, resolve_precision
 from minift.transfer import (
     L2SP,
@@ -68,6 +68,27 @@ class FinetuneConfig:
     seed: int = 0
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("unfreeze_every", "validate_every", "patience", "save_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1 or None, got {value}")
+        for name in ("num_frozen", "num_reinit", "weight_decay", "l2sp"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("lr", "head_lr", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+        if self.patience is not None and self.validate_every is None:
+            raise ValueError(
+                f"patience counts validations and needs validate_every, got patience "
+                f"{self.patience} and validate_every None"
+            )
+
 
 @dataclass
 class Finetuned:
@@ -97,13 +118,21 @@ def finetune(
     train : tensors by name: the model's inputs and what its head is trained on (`labels`, `masks`
         or `boxes`); see `recipes.heads`.
     validation : the same; with `validate_every` the weights that do best on it are kept.
+    resume_path : as for `fit`. A resumed run must have the same configuration, data and weights to
+        start from: frozen stages and L2-SP still need those.
 
     Raises
     ------
-    ValueError : a setting that does not fit the model, such as `num_frozen` above its stages.
+    ValueError : a setting that does not fit the model, such as `num_frozen` above its stages, or
+        the data, such as `validate_every` without `validation`.
     """
     started = time.perf_counter()
-    check_epochs(config)
+    if config.validate_every is not None and validation is None:
+        raise ValueError(f"validate_every {config.validate_every} needs a validation set, got None")
+    settings = None
+    if resume_path is not None:
+        parts = {"data": train, "validation": validation, "starting_weights": model.state_dict()}
+        settings = resume_settings(model, config, **parts)
     if config.num_reinit:
         reinit_top(model, config.num_reinit, seed=Seeds.from_seed(config.seed).init)
     freeze(model, config.num_frozen)
@@ -141,11 +170,22 @@ def finetune(
         num_frozen_at=thawing(model, config, num_batches),
         penalty=penalty,
         resume_path=resume_path,
+        settings=settings,
         description=description,
     )
     seconds = time.perf_counter() - started
     scores = {} if validation is None else score(model, validation, config.precision)
     return Finetuned(history, trainable_share(model), seconds, scores)
+
+
+def resume_settings(model: Model, config: Any, **parts: Any) -> dict[str, Any]:
+    """What a resumed run must share with the one that was stopped: the `settings` of `fit`.
+
+    config is the recipe's; of `parts`, which are data and may be large, the fingerprints are kept.
+    """
+    sizes = {f"{model.family} {name}": value for name, value in asdict(model.config).items()}
+    prints = {name: fingerprint(part) for name, part in parts.items()}
+    return {**asdict(config), **sizes, "head": model.head_name, **prints}
 
 
 def training_batches(
@@ -203,13 +243,15 @@ def predict(
     was_training = model.training
     model.eval()
     decided = []
-    with autocast(resolve_precision(precision, device), device):
-        for begin in range(0, num_examples(dataset), batch_size):
-            stop = min(begin + batch_size, num_examples(dataset))
-            batch = take(dataset, torch.arange(begin, stop))
-            batch = {name: value.to(device) for name, value in batch.items()}
-            decided.append(judged(model).decide(run_model(model, batch)).cpu())
-    model.train(was_training)
+    try:
+        with autocast(resolve_precision(precision, device), device):
+            for begin in range(0, num_examples(dataset), batch_size):
+                stop = min(begin + batch_size, num_examples(dataset))
+                batch = take(dataset, torch.arange(begin, stop))
+                batch = {name: value.to(device) for name, value in batch.items()}
+                decided.append(judged(model).decide(run_model(model, batch), batch).cpu())
+    finally:
+        model.train(was_training)
     return torch.cat(decided)
 
 
@@ -224,14 +266,6 @@ def judged(model: Model) -> Any:
             f"head must be one of {sorted(JUDGED)} to fine-tune, got {model.head_name!r}"
         )
     return JUDGED[model.head_name]
-
-
-def check_epochs(config: FinetuneConfig) -> None:
-    for name in ("epochs", "batch_size", "accumulate"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if config.lr <= 0:
-        raise ValueError(f"lr must be above 0, got {config.lr}")
 
 
 def _frozen_names(model: Model) -> list[str]:

@@ -27,12 +27,12 @@ class Judged:
     """How a head is trained and judged.
 
     loss : (output, batch) -> (mean loss, figures to show).
-    decide : output -> predictions, one row an example.
+    decide : (output, batch) -> predictions, one row an example.
     scores : (predictions, data set) -> named scores, the main one first.
     """
 
     loss: Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
-    decide: Callable[[Any], Tensor]
+    decide: Callable[[Any, Batch], Tensor]
     scores: Callable[[Tensor, Batch], dict[str, float]]
 
 
@@ -83,18 +83,28 @@ def span_loss(logits: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     return (start_loss + end_loss) / 2, {"exact": exact.float().mean()}
 
 
-def best_spans(logits: Any, max_length: int = 30) -> Tensor:
-    """The likeliest span whose end is not before its start, (B, 2) (Devlin et al. 2019, 4.2)."""
+def best_spans(logits: Any, batch: Batch, max_length: int = 30) -> Tensor:
+    """The likeliest span that can be an answer, (B, 2) (Devlin et al. 2019, 4.2 and 4.3).
+
+    That is [CLS] alone, for "no answer", or up to `max_length` tokens of the context, in order:
+    none of the question, no [SEP], no padding.
+    """
     T = logits.start.shape[1]
     together = logits.start.float()[:, :, None] + logits.end.float()[:, None, :]  # (B, T, T)
-    allowed = torch.ones(T, T, dtype=torch.bool).triu().tril(max_length - 1)
-    together = together.masked_fill(~allowed.to(together.device), -torch.inf)
-    best = together.flatten(1).argmax(dim=1)  # (B,)
+    second = (batch["token_type_ids"] == 1) & batch["attention_mask"]  # (B, T), with its [SEP]
+    context = second & F.pad(second[:, 1:], (0, 1))  # what another one follows, so without it
+    in_order = torch.ones_like(together[0], dtype=torch.bool).triu().tril(max_length - 1)
+    allowed = context[:, :, None] & context[:, None, :] & in_order  # (B, T, T)
+    allowed[:, 0, 0] = True
+    best = together.masked_fill(~allowed, -torch.inf).flatten(1).argmax(dim=1)  # (B,)
     return torch.stack([best // T, best % T], dim=1)
 
 
 def span_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
-    """Exact match, and F1 of the tokens in the two spans, which is what SQuAD's F1 counts."""
+    """Exact match and F1 of positions: the tokens that are in both of two spans.
+
+    SQuAD's own scores compare words, with every accepted answer: `datasets.answer_scores`.
+    """
     labels = dataset["labels"]
     overlap = torch.minimum(predicted[:, 1], labels[:, 1]) - torch.maximum(
         predicted[:, 0], labels[:, 0]
@@ -145,7 +155,7 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
     return common / (area(first) + area(second) - common).clamp(min=1e-9)
 
 
-def likeliest(logits: Tensor) -> Tensor:
+def likeliest(logits: Tensor, batch: Batch) -> Tensor:
     return logits.argmax(dim=-1)
 
 
@@ -154,6 +164,6 @@ JUDGED: dict[str, Judged] = {
     "tag": Judged(classify_loss, likeliest, classify_scores),
     "lm": Judged(lm_loss, likeliest, lm_scores),
     "span": Judged(span_loss, best_spans, span_scores),
-    "segment": Judged(segment_loss, lambda logits: logits.argmax(dim=1), segment_scores),
-    "locate": Judged(locate_loss, lambda boxes: boxes.float(), locate_scores),
+    "segment": Judged(segment_loss, lambda logits, batch: logits.argmax(dim=1), segment_scores),
+    "locate": Judged(locate_loss, lambda boxes, batch: boxes.float(), locate_scores),
 }

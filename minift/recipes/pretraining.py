@@ -43,7 +43,7 @@ from minift.objectives.windows import (
     subsample,
 )
 from minift.optim import Adam, schedule
-from minift.recipes.finetuning import loss_of, score
+from minift.recipes.finetuning import loss_of, resume_settings, score
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.training.loop import FitConfig, History, LossFn, evaluate, fit
@@ -72,6 +72,21 @@ class PretrainConfig:
     precision: str = "auto"
     seed: int = 0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "max_length", "max_sentences"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, got {self.lr}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if not 0 < self.mask_rate < 1:
+            raise ValueError(f"mask_rate must be between 0 and 1, got {self.mask_rate}")
+        for name in ("clip_norm", "save_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0 or None, got {value}")
 
 
 @dataclass
@@ -102,7 +117,7 @@ def pretrain_resnet(
         batch = plain(step)
         return {**batch, "images": augment(batch["images"], _generator(order, step))}
 
-    history = _fit(model, batches, loss_of, config, resume_path, "pretrain resnet")
+    history = _fit(model, batches, loss_of, config, resume_path, "pretrain resnet", train)
     return Pretrained(history, {} if held_out is None else score(model, held_out, config.precision))
 
 
@@ -142,8 +157,9 @@ def pretrain_word2vec(
     if algorithm not in ("cbow", "skipgram"):
         raise ValueError(f"algorithm must be 'cbow' or 'skipgram', got {algorithm!r}")
     order = Seeds.from_seed(config.seed).order
-    lengths = torch.tensor([sum(map(len, document)) for document in documents])
-    ids = torch.tensor(list(chain.from_iterable(chain.from_iterable(documents))))
+    lengths = torch.tensor([sum(map(len, document)) for document in documents], dtype=torch.int64)
+    every_id = list(chain.from_iterable(chain.from_iterable(documents)))
+    ids = torch.tensor(every_id, dtype=torch.int64)
     document_of = torch.repeat_interleave(torch.arange(len(documents)), lengths)
     is_word = ~torch.isin(ids, torch.tensor(sorted(special_ids)))
     ids, document_of = ids[is_word], document_of[is_word]
@@ -157,6 +173,12 @@ def pretrain_word2vec(
         generator = _generator(order, number)
         kept = subsample(ids, keep_prob, generator)
         words, owners = ids[kept], document_of[kept]
+        if not (owners[1:] == owners[:-1]).any():
+            raise ValueError(
+                f"documents leave no neighbours to learn from: of their {len(ids)} words, "
+                f"{len(words)} are drawn for a pass, no two of them from one document; give more "
+                "text, or raise threshold"
+            )
         if algorithm == "cbow":
             contexts, mask, targets = cbow_windows(words, window, generator, 0, owners)
             return {"input_ids": contexts, "attention_mask": mask, "labels": targets}
@@ -183,7 +205,19 @@ def pretrain_word2vec(
             batch["negatives"] = drawn
         return batch
 
-    history = _fit(model, batches, loss_fn, config, resume_path, f"pretrain {algorithm}")
+    history = _fit(
+        model,
+        batches,
+        loss_fn,
+        config,
+        resume_path,
+        f"pretrain {algorithm}",
+        documents,
+        algorithm=algorithm,
+        window=window,
+        num_negatives=num_negatives,
+        threshold=threshold,
+    )
     return Pretrained(history)
 
 
@@ -241,18 +275,14 @@ def pretrain_bert(
         number, place = divmod(step, SORTED_BATCHES)
         return group(number)[place]
 
-    history = _fit(model, batches, bert_loss, config, resume_path, "pretrain bert")
-    scores = {}
-    if held_out is not None:
+    held_out_batches = []
+    if held_out is not None:  # made before the training, which is lost if they cannot be made
         generator = _generator(-1, 0)
-        held_out_pairs = (
-            bert_pairs(held_out, config.batch_size, config, generator) for _ in range(NUM_HELD_OUT)
-        )
-        held_out_batches = (
-            bert_batch(pairs, tokenizer, config, generator) for pairs in held_out_pairs
-        )
-        scores = evaluate(model, held_out_batches, bert_loss, config.precision)
-    return Pretrained(history, scores)
+        for _ in range(NUM_HELD_OUT):
+            pairs = bert_pairs(held_out, config.batch_size, config, generator)
+            held_out_batches.append(bert_batch(pairs, tokenizer, config, generator))
+    history = _fit(model, batches, bert_loss, config, resume_path, "pretrain bert", documents)
+    return Pretrained(history, _judge(model, held_out_batches, bert_loss, config))
 
 
 def bert_pairs(
@@ -317,13 +347,12 @@ def pretrain_gpt(
     order = Seeds.from_seed(config.seed).order
     blocks = {"input_ids": gpt_blocks(documents, tokenizer, config)}
     batches = epoch_batches(blocks, min(config.batch_size, num_examples(blocks)), seed=order)
-    history = _fit(model, batches, gpt_loss, config, resume_path, "pretrain gpt")
-    scores = {}
+    held_out_batches: list[Batch] = []
     if held_out is not None:
         rows = gpt_blocks(held_out, tokenizer, config)[: NUM_HELD_OUT * config.batch_size]
-        held_out_batches = ({"input_ids": part} for part in rows.split(config.batch_size))
-        scores = evaluate(model, held_out_batches, gpt_loss, config.precision)
-    return Pretrained(history, scores)
+        held_out_batches = [{"input_ids": part} for part in rows.split(config.batch_size)]
+    history = _fit(model, batches, gpt_loss, config, resume_path, "pretrain gpt", documents)
+    return Pretrained(history, _judge(model, held_out_batches, gpt_loss, config))
 
 
 def gpt_blocks(documents: Documents, tokenizer: Tokenizer, config: PretrainConfig) -> Tensor:
@@ -358,16 +387,15 @@ def pretrain_t5(
     def batches(step: int) -> Batch:
         return t5_batch(long_enough, tokenizer, config, _generator(order, step), start_id)
 
-    history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5")
-    scores = {}
+    held_out_batches = []
     if held_out is not None:
         held_out = _two_tokens_or_more(held_out)
-        held_out_batches = (
+        held_out_batches = [
             t5_batch(held_out, tokenizer, config, _generator(-1, number), start_id)
             for number in range(NUM_HELD_OUT)
-        )
-        scores = evaluate(model, held_out_batches, t5_loss, config.precision)
-    return Pretrained(history, scores)
+        ]
+    history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5", documents)
+    return Pretrained(history, _judge(model, held_out_batches, t5_loss, config))
 
 
 def t5_batch(
@@ -435,7 +463,13 @@ def _fit(
     config: PretrainConfig,
     resume_path: str | Path | None,
     description: str,
+    data: Any,
+    **options: Any,
 ) -> History:
+    """Train by `fit`; `data` and the recipe's other `options` are what a resumed run must share."""
+    settings = None
+    if resume_path is not None:
+        settings = {**resume_settings(model, config, data=data), **options}
     groups = param_groups(model, config.lr, weight_decay=config.weight_decay)
     return fit(
         model,
@@ -452,8 +486,30 @@ def _fit(
         ),
         schedule=schedule(config.schedule, config.num_steps, config.warmup),
         resume_path=resume_path,
+        settings=settings,
         description=description,
     )
+
+
+def _judge(
+    model: Model, held_out: list[Batch], loss_fn: LossFn, config: PretrainConfig
+) -> dict[str, float]:
+    """The figures over all words that are asked for in held-out batches; "loss" is their sum."""
+    if not held_out:
+        return {}
+    scores = evaluate(model, held_out, loss_fn, config.precision, _num_words_asked)
+    return {**scores, "loss": sum(v for name, v in scores.items() if name.endswith("_loss"))}
+
+
+def _num_words_asked(batch: Batch) -> dict[str, int]:
+    """How many labels each figure is a mean over, where rows do not have equally many."""
+    if "mlm_labels" in batch:
+        num_words = int((batch["mlm_labels"] != -100).sum())
+        return {"mlm_loss": num_words, "mlm_accuracy": num_words}
+    if "labels" in batch:
+        num_words = int((batch["labels"] != -100).sum())
+        return {"span_loss": num_words, "span_accuracy": num_words}
+    return {}  # GPT's rows are all full
 
 
 def _generator(seed: int, step: int) -> torch.Generator:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from minift.data.arrays import load_npz
-from minift.data.batches import num_examples, take
+from minift.data.batches import hold_out_rows, num_examples, take
 from minift.data.idx import load_idx_dataset, to_rgb32
 from minift.data.shapes import SHAPES_CLASSES, SHAPES_DOMAINS, shapes
 from minift.data.text import LabelledText, encode_labels, read_csv, read_jsonl, read_tsv
 from minift.data.world_tasks import TASK_CLASSES, TASKS, world_task
 
+HELD_OUT = 0.2  # share of the rows to judge by, where data comes without a split for it
 IDX_NAMES = ("mnist", "fashion-mnist")
 FASHION_CLASSES = [
     "t-shirt",
@@ -52,8 +53,9 @@ def load_pictures(
     Parameters
     ----------
     data : "shapes:source", "shapes:near", "shapes:mid", "shapes:far"; "mnist" or "fashion-mnist"
-        with `data_dir`, the folder of the idx files; or a .npz file, which is its own test split.
-    split : "train" or "test".
+        with `data_dir`, the folder of the idx files; or a .npz file.
+    split : "train" or "test"; for a .npz file also "all". Its test split is a fifth of its rows,
+        the same for every seed: whatever was trained on the file has not seen them.
     limit : the number of pictures, drawn by `seed`; None takes all there are (of `shapes`, 20,000
         for training and 2,000 for testing).
 
@@ -62,6 +64,8 @@ def load_pictures(
     ValueError : an unknown name, a missing folder or a damaged file; one line, with the file.
     """
     kind, _, domain = data.partition(":")
+    if split not in ("train", "test") and not (split == "all" and data.endswith(".npz")):
+        raise ValueError(f"split must be train or test, of a .npz file also all, got {split!r}")
     if kind == "shapes":
         domain = domain or "source"
         if domain not in SHAPES_DOMAINS:
@@ -78,9 +82,9 @@ def load_pictures(
         classes = FASHION_CLASSES if data == "fashion-mnist" else [str(n) for n in range(10)]
     elif data.endswith(".npz"):
         dataset = load_npz(data)
-        if dataset["images"].shape[1] == 1:
-            dataset["images"] = dataset["images"].expand(-1, 3, -1, -1)
         classes = [str(n) for n in range(int(dataset["labels"].max()) + 1)]
+        if split != "all":
+            dataset = hold_out_rows(dataset, HELD_OUT, seed=0)[split == "test"]
     else:
         known = [f"shapes:{name}" for name in SHAPES_DOMAINS] + list(IDX_NAMES)
         raise ValueError(f"data must be one of {', '.join(known)} or a .npz file, got {data!r}")

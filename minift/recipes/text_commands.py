@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from minift.data.batches import split_dataset
 from minift.data.docs import read_documentation
 from minift.data.text import read_documents, read_squad
 from minift.data.world import world_documents
@@ -27,6 +26,7 @@ from minift.data.world_tasks import text_to_text, world_task
 from minift.models.registry import PRESETS, create_model
 from minift.models.word2vec import Word2Vec
 from minift.objectives.causal import shift_labels
+from minift.objectives.scores import majority_accuracy
 from minift.objectives.windows import skipgram_pairs
 from minift.recipes.datasets import (
     classification_dataset,
@@ -35,6 +35,7 @@ from minift.recipes.datasets import (
     text_to_text_dataset,
 )
 from minift.recipes.pretraining import (
+    NUM_HELD_OUT,
     Documents,
     PretrainConfig,
     Pretrained,
@@ -112,6 +113,25 @@ def checked_length(model: Model, max_length: int | None) -> int:
             f"max_length must be in 2..{positions} (the model's positions), got {max_length}"
         )
     return max_length
+
+
+def row_lengths(
+    tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None
+) -> list[int]:
+    """How many tokens each text, or pair, is as a row; nothing is cut."""
+    return [len(tokenizer.encode(text, pair)) for text, pair in zip(texts, pairs or repeat(None))]
+
+
+def require_fit(
+    tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int
+) -> None:
+    """Raise ValueError for a text of which the model would read the beginning only."""
+    for text, length in zip(texts, row_lengths(tokenizer, texts, pairs)):
+        if length > max_length:
+            raise ValueError(
+                f"a text must be at most {max_length} tokens long (--max-length), got {length} "
+                f"with {text[:40]!r}"
+            )
 
 
 def token_vectors(model: Model, tokenizer: Tokenizer) -> Tensor:
@@ -248,6 +268,25 @@ def pretrain_text(
     )
 
 
+def commonest_answers(
+    model: Model, tokenizer: Tokenizer, documents: list[list[str]], config: PretrainConfig
+) -> dict[str, float]:
+    """What always giving the commonest answer would score, by the name of each accuracy.
+
+    Counted on as many rows of `documents` as a pretrained model is judged on.
+    """
+    labels = {
+        "bert": {"mlm_accuracy": "mlm_labels", "nsp_accuracy": "next_labels"},
+        "gpt": {"lm_accuracy": "labels"},
+        "t5": {"span_accuracy": "labels"},
+    }.get(model.family)
+    if labels is None:
+        return {}
+    config = replace(config, batch_size=NUM_HELD_OUT * config.batch_size)
+    rows = pretraining_rows(model, tokenizer, encoded(tokenizer, documents), config)
+    return {accuracy: majority_accuracy(rows[name]) for accuracy, name in labels.items()}
+
+
 # -------------------------------------------------------------------------------- finetuning
 
 WORLD_TEXT_TASKS = ("summary", "question", "class")
@@ -267,10 +306,12 @@ class TaskFormat:
 
 @dataclass
 class Task:
-    """Labelled examples as tensors, and the names of their classes (None where there are none)."""
+    """Labelled examples as tensors, and what is known of them."""
 
     dataset: Dataset
-    classes: list[str] | None = None
+    classes: list[str] | None = None  # their names; None where there are none
+    answers: list[tuple[str, ...]] | None = None  # of questions on a context: all that are right
+    remarks: list[str] = field(default_factory=list)  # what was lost on the way, a line each
 
 
 def head_for(family: str, data: str, head: str | None = None) -> str:
@@ -321,27 +362,42 @@ def load_task(
     )
     if not dataset["attention_mask"].any(dim=1).all():
         raise ValueError(f"{data} must have some text in every row, found a row without")
-    return Task(dataset, texts.classes)
+    lengths = row_lengths(tokenizer, texts.texts, texts.pairs)
+    return Task(dataset, texts.classes, remarks=_cut(data, lengths, form.max_length))
 
 
 def _span_task(
     data: str, tokenizer: Tokenizer, form: TaskFormat, split: str, limit: int | None, seed: int
 ) -> Task:
-    rows: list[tuple[str, str, str, int | None]]
+    rows: list[tuple[str, str, str, int | None, tuple[str, ...]]]
     if data == "world:answer":
         made = world_task("answer", limit or 256, seed=seed, split=split)
-        rows = [(e.text, e.pair or "", e.answer or "", e.start or 0) for e in made]
+        rows = [
+            (e.text, e.pair or "", e.answer or "", e.start or 0, (e.answer or "",)) for e in made
+        ]
     elif data.endswith(".json"):
         read = _drawn(read_squad(data), limit, seed)
-        rows = [(e.question, e.context, e.answer, e.start if e.start >= 0 else None) for e in read]
+        rows = [
+            (e.question, e.context, e.answer, e.start if e.start >= 0 else None, e.answers)
+            for e in read
+        ]
     else:
         raise ValueError(f"data must be world:answer or a SQuAD .json for head span, got {data!r}")
     if not rows:
         raise ValueError(f"{data} must hold some questions, found none")
-    questions, contexts, answers, starts = map(list, zip(*rows))
-    return Task(
-        span_dataset(tokenizer, questions, contexts, answers, starts, max_length=form.max_length)
+    questions, contexts, answers, starts, accepted = map(list, zip(*rows))
+    dataset = span_dataset(
+        tokenizer, questions, contexts, answers, starts, max_length=form.max_length
     )
+    remarks = _cut(data, row_lengths(tokenizer, questions, contexts), form.max_length)
+    is_answered = dataset["labels"].any(dim=1).tolist()
+    num_lost = sum(start is not None and not kept for start, kept in zip(starts, is_answered))
+    if num_lost:
+        remarks.append(
+            f"{data}: {num_lost} of {len(rows)} answers were cut off or are unknown words, and "
+            "count as none to learn from"
+        )
+    return Task(dataset, answers=accepted, remarks=remarks)
 
 
 def _text_task(
@@ -370,17 +426,18 @@ def _text_task(
         max_target_length=form.max_target_length,
         start_id=form.start_id,
     )
-    return Task(dataset)
+    sources, targets = zip(*pairs)
+    remarks = _cut(data, row_lengths(tokenizer, sources), form.max_length)
+    remarks += _cut(f"{data}, targets", row_lengths(tokenizer, targets), form.max_target_length)
+    return Task(dataset, remarks=remarks)
 
 
-def hold_out_rows(dataset: Dataset, share: float, *, seed: int) -> tuple[Dataset, Dataset]:
-    """Part rows into those to learn from and a share, at least one, drawn by `seed`."""
-    total = len(dataset["labels"])
-    num_held_out = max(1, round(share * total))
-    if total < 2:
-        raise ValueError(f"data must have at least 2 rows, one of them to be held out, got {total}")
-    train, held_out = split_dataset(dataset, [total - num_held_out, num_held_out], seed=seed)
-    return train, held_out
+def _cut(data: str, lengths: list[int], max_length: int) -> list[str]:
+    """A remark on rows that were too long, if there are any."""
+    num_cut = sum(length > max_length for length in lengths)
+    if not num_cut:
+        return []
+    return [f"{data}: {num_cut} of {len(lengths)} rows were cut to {max_length} tokens"]
 
 
 # ------------------------------------------------------------------------------------ showing

@@ -67,7 +67,18 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 under another name, then rename: a reader finds the old file or the new."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(text.encode("utf-8"))
-    os.replace(temporary, path)
+    """Write UTF-8 under another name, then rename: a reader finds the old file or the new.
+
+    The same steps as in `training.files`, which tokenizers do not import.
+    """
+    # The number of the process keeps two runs apart that write to one place.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            # On the disk before the rename is, or a power cut leaves the new name on no content.
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -8,9 +8,10 @@ is the same step whether the run came there at one go or was killed and resumed:
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def fit(
     num_frozen_at: Callable[[int], int] | None = None,
     penalty: Callable[[Any], Tensor] | None = None,
     resume_path: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     description: str = "",
 ) -> History:
     """Train `model` in place and return what happened.
@@ -105,8 +107,11 @@ def fit(
         ones `model` ends up with, also if the run is broken off. None keeps the last weights.
     num_frozen_at : step -> `model.trunk.num_frozen`, for gradual unfreezing.
     penalty : model -> a scalar that is added to the loss of every step, like L2-SP.
-    resume_path : written every `save_every` steps, deleted when the run is done. If the file is
-        there at the start, the run goes on from it.
+    resume_path : written every `save_every` steps and after the last. If the file is there at the
+        start, the run goes on from it. Whoever keeps the model deletes the file, and only then: a
+        finished run is as easily lost before its model is saved as a running one.
+    settings : what else a resumed run must share with the one that was stopped, by name: plain
+        numbers, strings and tuples, such as the options that `batches` and `loss_fn` came from.
     description : stands before the bar.
 
     Raises
@@ -115,7 +120,7 @@ def fit(
         before it, or at the best if there was a validation. (BatchNorm's running statistics,
         which move in the forward pass, have then seen the bad batch, unless the best are back.)
     ValueError : the optimizer lacks a weight that is to be trained, or the file at `resume_path`
-        is damaged or belongs to another configuration.
+        is damaged or was written under other options or settings.
 
     Notes
     -----
@@ -136,9 +141,14 @@ def fit(
         torch.set_flush_denormal(True)
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
+    trunk: Any = getattr(model, "trunk", None)
+    must_match = _what_must_match(config, settings)
     history, best_weights = History(), None
     if resume_file is not None and resume_file.exists():
-        history, best_weights = _resume(resume_file, model, optimizer, config)
+        history, best_weights = _resume(resume_file, model, optimizer, must_match)
+        if num_frozen_at is not None:  # also if no step is left that would see to it
+            trunk.num_frozen = num_frozen_at(history.steps_run - 1)
+    num_steps = history.steps_run if history.stopped_early else config.num_steps
     started = time.perf_counter() - history.seconds
     losses: list[Tensor] = []  # of the steps since the last record, not read from the device yet
     figures: list[Figures] = []
@@ -156,12 +166,10 @@ def fit(
     # The seeds set below are for this run alone: the caller's random numbers go on untouched.
     with bar, torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
-            for step in range(history.steps_run, config.num_steps):
-                if num_frozen_at is not None:
-                    trunk: Any = model.trunk
-                    if trunk.num_frozen != num_frozen_at(step):
-                        trunk.num_frozen = num_frozen_at(step)
-                        trained = _trained_parameters(model, optimizer)
+            for step in range(history.steps_run, num_steps):
+                if num_frozen_at is not None and trunk.num_frozen != num_frozen_at(step):
+                    trunk.num_frozen = num_frozen_at(step)
+                    trained = _trained_parameters(model, optimizer)
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * (schedule(step) if schedule else 1.0)
                 lr = max(group["lr"] for group in optimizer.param_groups)
@@ -195,7 +203,9 @@ def fit(
                         best_weights = _weights_on_cpu(model)
                     is_last = is_last or history.stopped_early
                     model.train()
-                is_saved = _is_due(done, config.save_every)
+                is_saved = _is_due(done, config.save_every) or (
+                    is_last and config.save_every is not None
+                )
                 # A record ends at each save too, so that no half of one is lost with a killed run.
                 if is_last or is_saved or _is_due(done, config.log_every):
                     means = _means(figures)
@@ -208,45 +218,52 @@ def fit(
                     bar.set_postfix({"loss": mean_loss, **first, "lr": lr}, refresh=False)
                 bar.update()
                 history.seconds = time.perf_counter() - started
+                if resume_file is not None and is_saved:
+                    _save(resume_file, model, optimizer, must_match, history, best_weights)
                 if is_last:
                     break
-                if resume_file is not None and is_saved:
-                    _save(resume_file, model, optimizer, config, history, best_weights)
         finally:
             if best_weights is not None:
                 model.load_state_dict(best_weights)
             model.train(was_training)
-    if resume_file is not None:
-        resume_file.unlink(missing_ok=True)
     return history
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], loss_fn: LossFn, precision: str = "fp32"
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss_fn: LossFn,
+    precision: str = "fp32",
+    num_labels: Callable[[Batch], Mapping[str, int]] | None = None,
 ) -> dict[str, float]:
-    """Return the figures of `loss_fn` and then its "loss", averaged over all rows of `batches`.
+    """Return the figures of `loss_fn` and then its "loss", averaged over all of `batches`.
 
     Runs in eval mode (no dropout, BatchNorm by its running statistics) and without gradients, and
-    leaves the model in the mode it came in. Each batch counts by its number of rows, so a short
-    last one does not weigh too much. `precision` is auto, fp32 or bf16.
+    leaves the model in the mode it came in. `precision` is auto, fp32 or bf16.
+
+    Each batch counts by its number of rows, so a short last one does not weigh too much. Rows of
+    text do not all have equally many labels: `num_labels`, batch -> {figure: number}, says for
+    which figures the batch counts by another number than that of its rows.
     """
     device = next(model.parameters()).device
     precision = resolve_precision(precision, device)
     was_training = model.training
     model.eval()
     figures: list[Figures] = []
-    num_rows: list[int] = []
+    weights: list[dict[str, int]] = []
     try:
         with torch.inference_mode():
             for batch in batches:
                 loss, shown = _score(model, batch, loss_fn, precision, device)
                 figures.append({**shown, "loss": loss})
-                num_rows.append(len(next(iter(batch.values()))))
+                num_rows = len(next(iter(batch.values())))
+                counted = {} if num_labels is None else num_labels(batch)
+                weights.append({name: counted.get(name, num_rows) for name in figures[-1]})
     finally:
         model.train(was_training)
     if not figures:
         raise ValueError("batches is empty: there is nothing to evaluate")
-    return _means(figures, num_rows)
+    return _means(figures, weights)
 
 
 def _score(
@@ -292,15 +309,18 @@ def _is_due(done: int, every: int | None) -> bool:
     return every is not None and done % every == 0
 
 
-def _means(figures: list[Figures], weights: list[int] | None = None) -> dict[str, float]:
+def _means(
+    figures: list[Figures], weights: Sequence[Mapping[str, int]] | None = None
+) -> dict[str, float]:
     """Mean of each figure over the entries that have it, in the order of first appearance."""
     sums: dict[str, float] = {}
     totals: dict[str, float] = {}
-    for entry, weight in zip(figures, weights or [1] * len(figures)):
+    for entry, counts in zip(figures, weights or [{}] * len(figures)):
         for name, figure in entry.items():
+            weight = counts.get(name, 1)
             sums[name] = sums.get(name, 0.0) + weight * float(figure)
             totals[name] = totals.get(name, 0.0) + weight
-    return {name: sums[name] / totals[name] for name in sums}
+    return {name: sums[name] / (totals[name] or 1) for name in sums}  # 0 where nothing is asked
 
 
 def _note_validation(history: History, scores: dict[str, float], patience: int | None) -> bool:
@@ -329,7 +349,7 @@ def _save(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    config: FitConfig,
+    must_match: dict[str, Any],
     history: History,
     best_weights: dict[str, Tensor] | None,
 ) -> None:
@@ -337,7 +357,7 @@ def _save(
     save_tensors(
         path,
         {
-            "config": _what_must_match(config),
+            "config": must_match,
             "history": asdict(history),
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -347,17 +367,17 @@ def _save(
 
 
 def _resume(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: FitConfig
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, must_match: dict[str, Any]
 ) -> tuple[History, dict[str, Tensor] | None]:
     """Put model and optimizer back to where `_save` found them; returns the rest."""
     saved = load_tensors(path)
     if not isinstance(saved, dict) or "history" not in saved:
         raise ValueError(f"{path}: is not a resume file; choose another resume_path")
-    for name, value in _what_must_match(config).items():
-        before = saved["config"].get(name)
-        if before != value:
+    for name in {**must_match, **saved["config"]}:
+        before, now = saved["config"].get(name), must_match.get(name)
+        if before != now:
             raise ValueError(
-                f"{path}: was written with {name} = {before}, now it is {value}; "
+                f"{path}: was written with {name} = {before}, now it is {now}; "
                 "go on with the old value, or delete the file to begin anew"
             )
     try:
@@ -368,7 +388,30 @@ def _resume(
     return History(**saved["history"]), saved["best_weights"]
 
 
-def _what_must_match(config: FitConfig) -> dict[str, Any]:
+def _what_must_match(config: FitConfig, settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """The options that decide how a run goes; a resumed one must not change them."""
-    free = ("progress", "save_every")
-    return {name: value for name, value in asdict(config).items() if name not in free}
+    own = settings or {}
+    every = {**own, **asdict(config), **own}  # first what the caller's user has a name for
+    return {name: value for name, value in every.items() if name not in ("progress", "save_every")}
+
+
+def fingerprint(data: Any) -> str:
+    """A short text that is the same for the same tensors, lists or dicts of them.
+
+    A resume file keeps it in the place of the data, to know them again.
+    """
+    digest = hashlib.sha256()
+
+    def enter(part: Any) -> None:
+        if isinstance(part, Tensor):
+            digest.update(repr((part.dtype, tuple(part.shape))).encode())
+            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        elif isinstance(part, Mapping):
+            for name, value in part.items():
+                digest.update(repr(name).encode())
+                enter(value)
+        else:
+            digest.update(repr(part).encode())
+
+    enter(data)
+    return digest.hexdigest()[:12]

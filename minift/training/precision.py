@@ -66,9 +66,10 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 class Seeds:
     """Seeds for the three independent sources of chance in a run.
 
-    Kept apart so that each can be varied alone, as in Dodge et al. 2020, who found that the
-    initialisation and the order of the data matter about equally; and so that two runs that
-    consume different amounts of one kind of chance still agree on the others.
+    Kept apart so that two runs that consume different amounts of one kind of chance still agree on
+    the others: with a head of another size, the rows still come in the same order. The recipes
+    derive all three from one seed. (Dodge et al. 2020 varied them one at a time, and found that the
+    initialisation and the order of the data matter about equally.)
     """
 
     init: int  # fresh weights: a new head, re-initialised stages

@@ -6,7 +6,7 @@ import torch
 from minift.data.batches import (
     augment,
     epoch_batches,
-    images_to_float,
+    hold_out_rows,
     num_examples,
     split_dataset,
     steps_per_epoch,
@@ -48,6 +48,15 @@ def test_split_parts_are_disjoint_and_repeatable() -> None:
 def test_split_sizes_are_checked(sizes: list[int]) -> None:
     with pytest.raises(ValueError, match="sizes must be at least 1 and sum to at most 10"):
         split_dataset(numbered(10), sizes, seed=0)
+
+
+def test_a_share_is_held_out_and_at_least_one_row() -> None:
+    train, held_out = hold_out_rows(numbered(10), 0.2, seed=0)
+    assert (num_examples(train), num_examples(held_out)) == (8, 2)
+    assert sorted([*train["labels"].tolist(), *held_out["labels"].tolist()]) == list(range(10))
+    assert num_examples(hold_out_rows(numbered(2), 0.2, seed=0)[1]) == 1
+    with pytest.raises(ValueError, match="at least 2 rows, one of them to be held out, got 1"):
+        hold_out_rows(numbered(1), 0.2, seed=0)
 
 
 def test_an_epoch_visits_every_row_once() -> None:
@@ -128,12 +137,6 @@ def test_trim_keeps_left_padding_and_works_without_labels() -> None:
 def test_trim_leaves_a_batch_without_mask_alone() -> None:
     batch = {"images": torch.zeros(2, 3, 8, 8)}
     assert trim_padding(batch) is batch
-
-
-def test_floats_are_centred() -> None:
-    images = torch.tensor([0, 255], dtype=torch.uint8)
-    assert images_to_float(images).tolist() == [-2, 2]
-    assert images_to_float(images).dtype == torch.float32
 
 
 def test_augment_moves_a_picture_without_changing_its_pixels() -> None:

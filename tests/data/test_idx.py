@@ -97,6 +97,13 @@ def test_counts_must_match(tmp_path: Path) -> None:
         load_idx_dataset(tmp_path)
 
 
+def test_a_label_of_no_class_is_named_with_its_file(tmp_path: Path) -> None:
+    write_dataset(tmp_path, "train", num_images=12, num_labels=12)
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte: labels .* 0..9, found 10"):
+        load_idx_dataset(tmp_path)
+    assert len(load_idx_dataset(tmp_path, num_classes=12)["labels"]) == 12
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="must hold t10k-images-idx3-ubyte or"):
         load_idx_dataset(tmp_path, "test")

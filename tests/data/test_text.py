@@ -103,6 +103,17 @@ def test_question_and_sentence_are_a_pair_qnli(write) -> None:
     assert (data.texts, data.pairs) == (["Who?"], ["She."])
 
 
+def test_text_b_is_the_second_of_a_pair(write) -> None:
+    data = read_tsv(write("text\ttext_b\tlabel\nWho?\tShe.\tyes\n"))
+    assert data[:3] == (["Who?"], ["She."], ["yes"])
+
+
+def test_three_columns_without_header_are_a_pair_and_its_label(write) -> None:
+    path = write("Who?\tShe.\tyes\nWhat?\tIt.\tno\n")
+    assert read_tsv(path)[:3] == (["Who?", "What?"], ["She.", "It."], ["yes", "no"])
+    assert read_tsv(path, text=1, label=3).pairs is None  # the second may be anything
+
+
 def test_quotes_and_unusual_line_ends_are_ordinary_characters(write) -> None:
     content = 'text\tlabel\n"open\t0\nclosed"\t1\none\u2028line\x85long\t0\n'
     data = read_tsv(write(content))
@@ -125,12 +136,13 @@ def test_columns_by_name_and_by_number(write) -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "message"),
     [
-        ("id\tsentence\n1\tx\n", {"label": "class"}, "no column 'class' for label, found the col"),
-        ("id\tsentence\n1\tx\n", {"text": 3}, "no column 3 for text, found the columns id, sent"),
-        ("a\tb\tc\n", {}, "must have a column for text .*found no header and 3 columns"),
-        ("a\tb\tc\n", {"text": "body"}, "no column 'body' for text, found no header and 3 columns"),
+        ("id\tsentence\n1\tx\n", {"label": "class"}, "'class' for --label-column, found the col"),
+        ("id\tsentence\n1\tx\n", {"text": 3}, "no column 3 for --text-column, found the"),
+        ("a\tb\tc\td\te\n", {}, "found no header and 5 columns; name it with --text-column"),
+        ("a\tb\tc\n", {"text": "body"}, "'body' for --text-column, found no header and 3 columns"),
         ("sentence\tlabel\nx\t1\n\ny\n", {}, r"data\.tsv:4 must have a value in column 2, found 1"),
         ("\n \n", {}, "must hold some rows"),
+        ("text\tlabel\n", {}, "must hold some rows below its header, found none"),
     ],
 )
 def test_wrong_columns_are_named(write, content: str, columns: dict, message: str) -> None:

@@ -241,9 +241,23 @@ def test_generating_drops_nothing_and_leaves_the_mode(is_training):
     assert model.training == is_training
 
 
+def test_a_failure_on_the_way_leaves_the_mode():
+    model = make().train()
+
+    with pytest.raises(IndexError):
+        model.generate(torch.full((1, 2), V), max_new_tokens=1)  # no such token
+
+    assert model.training
+
+
+def test_every_position_can_be_used():
+    # The 9th new token is the 17th of the text, and only written: nothing has to read it.
+    assert make().generate(ids_of(), max_new_tokens=9).shape == (B, 17)
+
+
 def test_more_than_there_are_positions_is_refused():
-    with pytest.raises(ValueError, match=r"at most 16 long \(max_positions\), got 17"):
-        make().generate(ids_of(), max_new_tokens=9)
+    with pytest.raises(ValueError, match=r"at most 16 positions.*got 8 tokens and 10 new ones"):
+        make().generate(ids_of(), max_new_tokens=10)
 
 
 def test_prompts_padded_on_the_right_are_refused():

@@ -181,6 +181,20 @@ def test_generating_drops_nothing_and_leaves_the_mode(is_training):
     assert model.training == is_training
 
 
+def test_a_failure_on_the_way_leaves_the_mode():
+    model = make().train()
+
+    with pytest.raises(IndexError):
+        model.generate(torch.full((1, 2), 10_000), max_new_tokens=1)  # no such token
+
+    assert model.training
+
+
+def test_impossible_sampling_is_refused_before_the_text_is_read():
+    with pytest.raises(ValueError, match="temperature must be at least 0, got -1"):
+        make().generate(torch.full((1, 2), 10_000), max_new_tokens=1, temperature=-1)
+
+
 def test_a_classifier_does_not_generate():
     with pytest.raises(ValueError, match="head must be 'lm' to generate, got 'classify'"):
         make("classify", 2).generate(texts()[0], max_new_tokens=1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 
 from minift.objectives.scores import (
-    chance_accuracy,
     majority_accuracy,
     mlm_nsp_loss,
     token_scores,
@@ -73,14 +70,6 @@ def test_every_pair_teaches_next_sentence_prediction():
 def test_ignoring_label_zero_would_drop_every_true_pair():
     gradient = nsp_gradient(lambda x, labels: F.cross_entropy(x, labels, ignore_index=0))
     assert (gradient > 0).tolist() == [False, True, False, True]
-
-
-def test_chance_is_the_accuracy_of_even_guesses():
-    torch.manual_seed(0)
-    labels, guesses = torch.randint(4, (2, 20000))
-    assert (labels == guesses).float().mean() == pytest.approx(chance_accuracy(4), abs=0.01)
-    loss = token_scores(torch.zeros(8, 4), labels[:8]).loss
-    assert loss == pytest.approx(-math.log(chance_accuracy(4)))
 
 
 def test_majority_is_the_share_of_the_commonest_asked_label():

@@ -194,6 +194,11 @@ def test_an_old_resume_file_goes_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert not resume_file(tmp_path, is_resumed=False).exists()
 
 
+def test_resuming_what_left_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--resume needs .*resume.pt, which is missing"):
+        resume_file(tmp_path, is_resumed=True)
+
+
 def test_asking_for_the_resume_file_makes_no_folder(tmp_path: Path) -> None:
     resume_file(tmp_path / "new", is_resumed=False)
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from minift.recipes.datasets import (
+    answer_scores,
     classification_dataset,
     decode_span,
     encode_documents,
@@ -100,6 +101,73 @@ def test_no_answer_points_at_cls_and_one_that_was_not_found_is_refused():
     assert labels(None, STARTS[1]) == [[0, 0], labels(*STARTS)[1]]
     with pytest.raises(ValueError, match="starts must be at least 0, or None, got -1 in row 1"):
         labels(STARTS[0], "red".find("blue"))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answer", "labelled"),
+    [
+        (["foobar", "foo", "bar"], "bar", "foobar"),  # a single token
+        (["foobar", "foo", "bar"], "foo", "foobar"),
+        (["foo", "##bar", "bar"], "bar", "##bar"),
+        (["foo", "##bar", "bar"], "foo", "foo"),
+        (["foo", "##bar", "bar"], "bar ,", "##bar,"),
+    ],
+)
+def test_an_answer_inside_a_word_is_the_tokens_that_cover_it(pieces, answer, labelled):
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = WordPiece([*special, "x", ",", *pieces])
+    context = "x foobar , x"
+
+    dataset = span_dataset(
+        tokenizer, ["x"], [context], [answer], [context.index(answer)], max_length=16
+    )
+
+    found = decode_span(tokenizer, dataset["input_ids"][0], dataset["labels"][0])
+    assert found == labelled
+
+
+def test_an_unknown_word_is_one_token_of_an_answer():
+    tokenizer = WordVocab.train(["the old cat's mat"], vocab_size=40)
+    context = "the xylophonist's mat"
+
+    dataset = span_dataset(tokenizer, ["old"], [context], ["the xylophonist"], [0], max_length=16)
+
+    first, last = dataset["labels"][0].tolist()
+    words = [tokenizer.vocab[i] for i in dataset["input_ids"][0, first : last + 1].tolist()]
+    assert words == ["the", "[UNK]"]
+
+
+def test_an_answer_of_unknown_words_points_at_cls():
+    tokenizer = WordVocab.train(TEXTS, vocab_size=60)
+    context = "the xylophone sat ."
+
+    dataset = span_dataset(tokenizer, ["who ?"], [context], ["xylophone"], [4], max_length=16)
+
+    assert dataset["labels"].tolist() == [[0, 0]]
+
+
+def test_answers_are_scored_by_their_words_and_the_best_of_those_accepted():
+    tokenizer = WordVocab.train([*TEXTS, "ice-cold"], vocab_size=60)
+    rows = tokenizer(["the old cat sat", "a red house .", "the ice-cold mat"])["input_ids"]
+
+    def scores(spans, *answers):
+        return answer_scores(tokenizer, rows, torch.tensor(spans), answers)
+
+    spans = [[1, 3], [2, 3], [2, 5]]
+    accepted = [("a mat", "old cat"), ("red house",), ("ice-cold mat",)]
+    assert scores(spans, *accepted) == {"exact": 1, "f1": 1}
+    half = scores(spans, ("old dog",), *accepted[1:])
+    assert half == {"exact": pytest.approx(2 / 3), "f1": pytest.approx((1 / 2 + 1 + 1) / 3)}
+
+
+def test_no_answer_is_right_only_where_there_is_none():
+    tokenizer = WordVocab.train(TEXTS, vocab_size=60)
+    rows = tokenizer(["the cat", "the cat", "the xylophone"])["input_ids"]
+    spans = torch.zeros(3, 2, dtype=torch.int64)  # all point at [CLS]
+
+    scores = answer_scores(tokenizer, rows, spans, [("",), ("cat",), ("xylophone",)])
+
+    assert scores["exact"] == scores["f1"] == pytest.approx(1 / 3)
 
 
 def test_questions_alone_have_no_labels(tokenizer):

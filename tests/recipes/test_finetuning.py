@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from minift.data.batches import take
 from minift.models.bert import Bert, BertConfig
 from minift.models.gpt import GPT, GPTConfig
 from minift.models.resnet import ResNet, ResNetConfig
@@ -184,8 +185,14 @@ def test_gpt_learns_the_planted_word_too():
 
 def test_spans_are_learnt():
     texts = planted_texts()
+    texts = take(texts, ~texts["attention_mask"][:, -1])  # room for a [SEP] behind the text
     place = ((texts["input_ids"] == 5) | (texts["input_ids"] == 6)).long().argmax(dim=1)
-    train = {**texts, "labels": torch.stack([place, place], dim=1)}
+    train = {
+        "input_ids": texts["input_ids"],
+        "attention_mask": F.pad(texts["attention_mask"][:, :-1], (1, 0), value=True),
+        "token_type_ids": torch.ones_like(texts["input_ids"]),
+        "labels": torch.stack([place, place], dim=1),
+    }
     model = make_bert()
     model.reset_head("span")
 
@@ -302,6 +309,15 @@ def test_predictions_leave_the_model_and_can_be_trained_on():
     run(model, {**texts, "labels": predicted}, epochs=1)
 
 
+def test_predictions_that_fail_leave_the_model_in_its_mode():
+    model = make_bert().train()
+
+    with pytest.raises(IndexError):
+        predict(model, {"input_ids": torch.full((1, 3), V)}, "fp32")
+
+    assert model.training
+
+
 def test_a_data_set_smaller_than_a_batch_is_one_batch():
     done = run(make_bert(), planted_texts(5), epochs=3)
 
@@ -328,10 +344,31 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         finetune(killed, texts, config, resume_path=tmp_path / "killed.pt")
     hook.remove()
-    again = copy.deepcopy(make_bert(seed=5))
+    again = make_bert()
     finetune(again, texts, config, resume_path=tmp_path / "killed.pt")
 
     assert_equal(again, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 12}, "was written with batch_size = 16, now it is 12"),
+        ({"l2sp": 0.1}, "was written with l2sp = 0.0, now it is 0.1"),
+        ({"texts": planted_texts(32, seed=1)}, r"was written with data = \w+, now it is \w+;"),
+        ({"model": make_bert(seed=1)}, r"was written with starting_weights = \w+, now it is"),
+        ({"model": make_bert(dropout=0.5)}, r"was written with bert dropout = 0.1, now it is 0.5"),
+    ],
+)
+def test_another_experiment_does_not_go_on_from_the_file(changes, message, tmp_path):
+    def tune(model: Model, texts: dict[str, Tensor], **settings: float) -> None:
+        config = dataclasses.replace(QUICK, epochs=1, save_every=1, **settings)
+        finetune(model, texts, config, resume_path=tmp_path / "resume.pt")
+
+    tune(make_bert(), planted_texts(32))
+    tune(make_bert(), planted_texts(32))
+    with pytest.raises(ValueError, match=message):
+        tune(**{"model": make_bert(), "texts": planted_texts(32), **changes})
 
 
 @pytest.mark.parametrize(
@@ -341,6 +378,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
         ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"head_lr": -1.0}, "head_lr must be above 0, got -1.0"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0, got -0.1"),
+        ({"l2sp": -0.1}, "l2sp must be at least 0, got -0.1"),
+        ({"unfreeze_every": 0}, "unfreeze_every must be at least 1 or None, got 0"),
+        ({"validate_every": 0}, "validate_every must be at least 1 or None, got 0"),
+        ({"patience": 2}, "patience counts validations and needs validate_every"),
+        ({"validate_every": 1}, "validate_every 1 needs a validation set, got None"),
+        ({"num_frozen": -1}, "num_frozen must be at least 0, got -1"),
         ({"num_frozen": 5}, r"num_frozen must be in 0\.\.4 \(the number of stages\), got 5"),
         ({"num_reinit": 5}, r"num_stages must be in 0\.\.4 \(the number of stages\), got 5"),
         ({"layer_decay": 0.0}, r"layer_decay must be in \(0, 1\], got 0.0"),

@@ -59,32 +59,60 @@ def test_the_loss_is_the_mean_over_labels_that_count(name):
 
 
 def one_hot(position: int) -> torch.Tensor:
-    return 10.0 * F.one_hot(torch.tensor([position]), 8)
+    return 10.0 * F.one_hot(torch.tensor([position]), 9)
+
+
+def row_of(types: list[int], mask: list[int]) -> dict[str, torch.Tensor]:
+    return {
+        "token_type_ids": torch.tensor([types]),
+        "attention_mask": torch.tensor([mask], dtype=torch.bool),
+    }
+
+
+# [CLS] and then nothing but context, with its [SEP] behind what is asked for.
+CONTEXT = row_of([0, 1, 1, 1, 1, 1, 1, 1, 1], [1] * 9)
+# [CLS] question [SEP] context context [SEP] [PAD] [PAD] [PAD]
+PADDED = row_of([0, 0, 0, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0, 0, 0])
 
 
 def test_the_best_span_is_the_likeliest():
-    assert best_spans(SpanLogits(one_hot(2), one_hot(5))).tolist() == [[2, 5]]
+    assert best_spans(SpanLogits(one_hot(2), one_hot(5)), CONTEXT).tolist() == [[2, 5]]
+
+
+@pytest.mark.parametrize("position", [1, 2, 5, 6, 8])
+def test_question_separator_and_padding_are_never_the_answer(position):
+    likeliest, second = one_hot(position), 0.1 * one_hot(3) + 0.2 * one_hot(4)
+
+    logits = SpanLogits(likeliest + second, likeliest + second)
+
+    assert best_spans(logits, PADDED).tolist() == [[4, 4]]
+
+
+def test_no_answer_is_cls_alone():
+    assert best_spans(SpanLogits(one_hot(0), one_hot(0)), PADDED).tolist() == [[0, 0]]
+    start = one_hot(0) + 0.5 * one_hot(3)  # no answer goes from [CLS] to somewhere else
+    assert best_spans(SpanLogits(start, one_hot(4)), PADDED).tolist() == [[3, 4]]
 
 
 def test_a_span_does_not_end_before_it_starts():
     start, end = one_hot(5), one_hot(2) + 0.5 * one_hot(6)
 
-    assert best_spans(SpanLogits(start, end)).tolist() == [[5, 6]]
+    assert best_spans(SpanLogits(start, end), CONTEXT).tolist() == [[5, 6]]
 
 
 def test_a_span_is_at_most_so_long():
     start, end = one_hot(1), one_hot(7) + 0.5 * one_hot(3)
 
-    assert best_spans(SpanLogits(start, end), max_length=7).tolist() == [[1, 7]]
-    assert best_spans(SpanLogits(start, end), max_length=6).tolist() == [[1, 3]]
+    assert best_spans(SpanLogits(start, end), CONTEXT, max_length=7).tolist() == [[1, 7]]
+    assert best_spans(SpanLogits(start, end), CONTEXT, max_length=6).tolist() == [[1, 3]]
 
 
 def test_span_loss_is_the_mean_of_both_ends():
-    logits = SpanLogits(torch.zeros(1, 8), one_hot(5))
+    logits = SpanLogits(torch.zeros(1, 9), one_hot(5))
 
     loss, figures = span_loss(logits, {"labels": torch.tensor([[0, 5]])})
 
-    assert loss.item() == pytest.approx(math.log(8) / 2, abs=1e-3)
+    assert loss.item() == pytest.approx(math.log(9) / 2, abs=1e-3)
     assert figures["exact"] == 1
 
 
@@ -126,7 +154,7 @@ def test_no_loss_has_a_gradient_where_the_answer_is_perfect(name):
         "lm": (100.0 * F.one_hot(labels[None], 3), {"labels": labels[None]}),
         "span": (
             SpanLogits(10 * one_hot(2), 10 * one_hot(5)),
-            {"labels": torch.tensor([[2, 5]])},
+            {"labels": torch.tensor([[2, 5]]), **CONTEXT},
         ),
         "segment": (
             100.0 * F.one_hot(labels.view(1, 1, 2), 3).permute(0, 3, 1, 2),
@@ -139,4 +167,4 @@ def test_no_loss_has_a_gradient_where_the_answer_is_perfect(name):
     judged = JUDGED[name]
 
     assert judged.loss(output, batch)[0].item() == pytest.approx(0, abs=1e-5)
-    assert next(iter(judged.scores(judged.decide(output), batch).values())) == 1
+    assert next(iter(judged.scores(judged.decide(output, batch), batch).values())) == 1

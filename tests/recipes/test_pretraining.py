@@ -196,7 +196,63 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(name, tmp_path):
 
     theirs = unbroken.state_dict()
     assert [n for n, v in killed.state_dict().items() if not torch.equal(v, theirs[n])] == []
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_stopped_while_it_is_judged_loses_nothing(tmp_path, monkeypatch):
+    config = dataclasses.replace(QUICK, num_steps=12, save_every=5)
+    options = {"held_out": HELD_OUT["bert"], "resume_path": tmp_path / "resume.pt"}
+    trained = make("bert")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run("bert", trained, config, **options)
+    monkeypatch.setattr(pretraining, "bert_loss", stop)  # no step is left that would need it
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "evaluate", lambda *_: {"mlm_loss": 1.0})
+        again = make("bert")
+        done = run("bert", again, config, **options)
+
+    assert done.history.steps_run == 12
+    assert all(torch.equal(p, q) for p, q in zip(again.parameters(), trained.parameters()))
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "t5"])
+def test_held_out_text_that_is_too_short_is_refused_before_the_training(name):
+    model = make(name)
+    before = [p.clone() for p in model.parameters()]
+
+    with pytest.raises(ValueError, match=r"must be|hold no text"):
+        run(name, model, QUICK, held_out=[])
+
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 8}, "was written with batch_size = 16, now it is 8"),
+        ({"seed": 1}, "was written with seed = 0, now it is 1"),
+        ({"window": 2}, "was written with window = 3, now it is 2"),
+        ({"documents": HELD_OUT["bert"]}, r"was written with data = \w+, now it is \w+;"),
+    ],
+)
+def test_another_experiment_does_not_go_on_from_the_file(changes, message, tmp_path):
+    config = dataclasses.replace(QUICK, num_steps=2, save_every=1)
+    same = {"documents": DOCUMENTS["bert"], "window": 3, "batch_size": 16, "seed": 0}
+
+    def pretrain(documents: Any, window: int, **settings: int) -> None:
+        changed = dataclasses.replace(config, **settings)
+        path = tmp_path / "resume.pt"
+        pretrain_word2vec(make("cbow"), documents, changed, window=window, resume_path=path)
+
+    pretrain(**same)
+    pretrain(**same)
+    with pytest.raises(ValueError, match=message):
+        pretrain(**{**same, **changes})
 
 
 @EVERY_RECIPE
@@ -312,5 +368,56 @@ def test_an_unknown_algorithm_is_refused():
 def test_documents_without_words_are_refused():
     with pytest.raises(ValueError, match="documents hold no words to learn from"):
         pretrain_word2vec(make("cbow"), [[[0, 1]]], QUICK, special_ids=[0, 1])
+    with pytest.raises(ValueError, match="documents hold no words to learn from"):
+        pretrain_word2vec(make("cbow"), [], QUICK)
     with pytest.raises(ValueError, match="documents hold no text of two tokens or more"):
         pretrain_t5(make("t5"), TOKENIZERS["t5"], [[[5]], []], QUICK)
+
+
+@pytest.mark.parametrize("threshold", [1e-3, 1e-12])
+@pytest.mark.parametrize("algorithm", ["cbow", "skipgram"])
+def test_documents_without_neighbours_are_refused(algorithm, threshold):
+    documents = [[[5]], [[6]]] if threshold == 1e-3 else [[[5, 6]]]
+    with pytest.raises(ValueError, match="documents leave no neighbours to learn from: of their 2"):
+        pretrain_word2vec(
+            make(algorithm), documents, QUICK, algorithm=algorithm, threshold=threshold
+        )
+
+
+def test_held_out_figures_are_means_over_words_and_the_loss_is_their_sum():
+    model, config = make("bert"), dataclasses.replace(QUICK, num_steps=1)
+
+    scores = run("bert", model, config, held_out=HELD_OUT["bert"]).scores
+
+    generator = pretraining._generator(-1, 0)
+    num_right = num_asked = 0
+    model.eval()
+    for _ in range(pretraining.NUM_HELD_OUT):
+        pairs = pretraining.bert_pairs(HELD_OUT["bert"], config.batch_size, config, generator)
+        batch = pretraining.bert_batch(pairs, TOKENIZERS["bert"], config, generator)
+        inputs = (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+        guessed = model(*inputs).mlm.argmax(dim=-1)
+        num_right += int((guessed == batch["mlm_labels"]).sum())
+        num_asked += int((batch["mlm_labels"] != -100).sum())
+    assert scores["mlm_accuracy"] == pytest.approx(num_right / num_asked)
+    assert scores["loss"] == pytest.approx(scores["mlm_loss"] + scores["nsp_loss"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"max_length": 0}, "max_length must be at least 1, got 0"),
+        ({"max_sentences": 0}, "max_sentences must be at least 1, got 0"),
+        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"lr": float("nan")}, "lr must be above 0, got nan"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0, got -0.1"),
+        ({"mask_rate": 1.0}, "mask_rate must be between 0 and 1, got 1.0"),
+        ({"clip_norm": 0.0}, "clip_norm must be above 0 or None, got 0.0"),
+        ({"save_every": 0}, "save_every must be above 0 or None, got 0"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        PretrainConfig(**changes)

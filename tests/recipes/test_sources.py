@@ -62,11 +62,35 @@ def test_an_npz_file_is_limited_to_rows_that_the_seed_draws(tmp_path: Path) -> N
     images = np.broadcast_to(labels[:, None, None], (20, 8, 8)).astype(np.uint8)
     np.savez(tmp_path / "p.npz", images=images, labels=labels)
     first, again, other = (
-        load_pictures(str(tmp_path / "p.npz"), limit=5, seed=seed) for seed in (0, 0, 1)
+        load_pictures(str(tmp_path / "p.npz"), split="all", limit=5, seed=seed)
+        for seed in (0, 0, 1)
     )
     assert first.dataset["labels"].tolist() == again.dataset["labels"].tolist()
     assert first.dataset["labels"].tolist() != other.dataset["labels"].tolist()
     assert torch.equal(first.dataset["images"][:, 0, 0, 0].long(), first.dataset["labels"])
+
+
+def test_a_fifth_of_an_npz_file_is_its_test_split_whatever_the_seed(tmp_path: Path) -> None:
+    labels = np.arange(20)
+    np.savez(tmp_path / "p.npz", images=np.zeros((20, 8, 8), dtype=np.uint8), labels=labels)
+    train, test, other = (
+        load_pictures(str(tmp_path / "p.npz"), split=split, seed=seed)
+        for split, seed in (("train", 0), ("test", 0), ("test", 1))
+    )
+    rows = {
+        split: pictures.dataset["labels"].tolist()
+        for split, pictures in (("train", train), ("test", test), ("other", other))
+    }
+    assert len(rows["test"]) == 4
+    assert sorted(rows["train"] + rows["test"]) == labels.tolist()
+    assert rows["other"] == rows["test"]
+    assert len(train.classes) == len(test.classes) == 20
+
+
+@pytest.mark.parametrize(("data", "split"), [("shapes:near", "all"), ("p.npz", "dev")])
+def test_unknown_splits_are_refused(data: str, split: str) -> None:
+    with pytest.raises(ValueError, match=f"split must be train or test.*got '{split}'"):
+        load_pictures(data, split=split)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -58,6 +59,22 @@ def test_merges_count_in_the_fingerprint() -> None:
 
     assert one.encode("abc") != other.encode("abc")
     assert one.fingerprint != other.fingerprint
+
+
+def test_a_save_broken_off_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TOKENIZERS["word_vocab"].save(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def power_cut(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        TOKENIZERS["word_vocab"].save(tmp_path)
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_loading_as_another_kind_is_refused(tmp_path: Path) -> None:

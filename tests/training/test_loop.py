@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from minift.optim import Adam
 from minift.stages import Model, Staged
 from minift.training import FitConfig, History, NonFiniteLossError, evaluate, fit
+from minift.training.loop import fingerprint
 
 QUIET = FitConfig(num_steps=30, progress=False)
 
@@ -213,7 +214,7 @@ def test_resumed_run_equals_an_unbroken_one_bit_by_bit(tmp_path: Path) -> None:
     assert unbroken == resumed
 
 
-def test_resume_file_goes_when_the_run_is_done(tmp_path: Path) -> None:
+def test_run_goes_on_from_its_last_save(tmp_path: Path) -> None:
     path = tmp_path / "run" / "resume.pt"
     config = dataclasses.replace(QUIET, save_every=5)
     model = linear_net()
@@ -228,7 +229,43 @@ def test_resume_file_goes_when_the_run_is_done(tmp_path: Path) -> None:
 
     fit(model, noting, loss_fn, adamw(model), config, resume_path=path)
     assert seen == list(range(10, 30))
-    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_finished_run_can_be_asked_for_again_until_its_file_is_deleted(
+    tmp_path: Path, patience: int | None
+) -> None:
+    config = dataclasses.replace(QUIET, save_every=7, validate_every=4, patience=patience)
+
+    def run(source: Callable[[int], dict[str, Tensor]], model: nn.Module, scores: list) -> History:
+        path, optimizer = tmp_path / "resume.pt", adamw(model)
+        validate = replaying(scores)
+        return fit(model, source, loss_fn, optimizer, config, validate=validate, resume_path=path)
+
+    first, second = linear_net(), linear_net()
+    done = run(batches, first, [0.2, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    again = run(killed_at(done.steps_run), second, [])
+
+    assert done.stopped_early is (patience is not None)
+    assert again == done
+    assert same(first.state_dict(), second.state_dict())
+
+
+def test_run_without_save_every_writes_nothing(tmp_path: Path) -> None:
+    model = linear_net()
+    fit(model, batches, loss_fn, adamw(model), QUIET, resume_path=tmp_path / "resume.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_run_that_is_asked_for_again_is_frozen_as_it_ended(tmp_path: Path) -> None:
+    config = dataclasses.replace(QUIET, num_steps=4, save_every=4)
+    for _ in range(2):
+        model = make_net(StagedNet)
+        optimizer, path = adamw(model), tmp_path / "resume.pt"
+        num_frozen_at = lambda step: 3 - step // 2  # noqa: E731
+        fit(model, batches, loss_fn, optimizer, config, num_frozen_at=num_frozen_at,
+            resume_path=path)  # fmt: skip
+        assert model.trunk.num_frozen == 2
 
 
 def test_resume_file_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -246,6 +283,38 @@ def test_resume_file_of_another_run_is_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r"resume.pt: is not a resume file"):
         fit(model, batches, loss_fn, adamw(model), config, resume_path=path)
+
+
+def test_resume_file_of_other_settings_is_refused_and_the_setting_is_named(tmp_path: Path) -> None:
+    config = dataclasses.replace(QUIET, save_every=5)
+    model = linear_net()
+
+    def run(**settings: object) -> None:
+        path, optimizer = tmp_path / "resume.pt", adamw(model)
+        fit(model, batches, loss_fn, optimizer, config, settings=settings, resume_path=path)
+
+    run(batch_size=8, betas=(0.9, 0.99), data="1a2b")
+    run(batch_size=8, betas=(0.9, 0.99), data="1a2b", save_every=3)
+    with pytest.raises(ValueError, match=r"resume.pt: was written with batch_size = 8, now it is"):
+        run(batch_size=4, betas=(0.9, 0.99), data="1a2b")
+    with pytest.raises(ValueError, match=r"was written with data = 1a2b, now it is None"):
+        run(batch_size=8, betas=(0.9, 0.99))
+
+
+def test_fingerprint_knows_data_again_and_tells_others_from_it() -> None:
+    rows = {"x": torch.arange(6).view(2, 3), "labels": torch.zeros(())}
+    others = [
+        {"x": rows["x"], "y": rows["labels"]},
+        {"x": rows["x"] + 1, "labels": rows["labels"]},
+        {"x": rows["x"].view(3, 2), "labels": rows["labels"]},
+        {"x": rows["x"].float(), "labels": rows["labels"]},
+        [[[5, 6], [7]]],
+        [[[5, 6, 7]]],
+        None,
+    ]
+    copied = {name: values.clone() for name, values in rows.items()}
+    assert fingerprint(rows) == fingerprint(copied)
+    assert len({fingerprint(data) for data in [rows, *others]}) == 1 + len(others)
 
 
 def test_dropout_depends_on_its_seed_alone_and_leaves_the_callers_numbers() -> None:
@@ -526,6 +595,28 @@ def test_evaluate_averages_over_rows() -> None:
     whole = evaluate(model, [joined], loss_fn)
     assert list(parts) == ["accuracy", "loss"]
     assert parts == pytest.approx(whole)
+
+
+def test_evaluate_averages_over_labels_where_rows_differ_in_their_number() -> None:
+    model = linear_net()
+    few, many = batches(0), batches(1)
+    few["labels"][2:] = -100
+
+    def of_labelled(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        counts = batch["labels"] != -100
+        loss, figures = loss_fn(model, {name: rows[counts] for name, rows in batch.items()})
+        return loss, {**figures, "rows": 2.0}
+
+    def num_labels(batch: dict[str, Tensor]) -> dict[str, int]:
+        return dict.fromkeys(("accuracy", "loss"), int((batch["labels"] != -100).sum()))
+
+    joined = {name: torch.cat([few[name], many[name]]) for name in few}
+    parts = evaluate(model, [few, many], of_labelled, num_labels=num_labels)
+    assert parts == pytest.approx(evaluate(model, [joined], of_labelled))
+    unlabelled = {**few, "labels": torch.full_like(few["labels"], -100)}
+    nothing = evaluate(model, [unlabelled], lambda *_: (torch.zeros(()), {"accuracy": 0.0}),
+                       num_labels=num_labels)  # fmt: skip
+    assert nothing["accuracy"] == 0
 
 
 @pytest.mark.parametrize("training", [True, False])
