@@ -203,7 +203,19 @@ def _labelled(
             examples.pairs.append(_field(row, pair_at, where))
         examples.labels.append(None if label_at is None else _field(row, label_at, where))
         examples.where.append(where)
+    if text is None and label is None and not has_header:
+        _refuse_a_header(examples, columns)
     return examples
+
+
+def _refuse_a_header(examples: LabelledText, columns: _Columns) -> None:
+    """ValueError if the first label occurs once and the others again and again: it is a name."""
+    first, *others = examples.labels
+    if first is not None and first not in others and len(set(others)) <= len(others) / 2:
+        raise ValueError(
+            f"{examples.where[0]} looks like a header that is not known, {columns} with the label "
+            f"{first!r} once; name --text-column and --label-column"
+        )
 
 
 def _field(row: _Row, index: int, where: str) -> str:

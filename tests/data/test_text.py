@@ -108,6 +108,16 @@ def test_text_b_is_the_second_of_a_pair(write) -> None:
     assert data[:3] == (["Who?"], ["She."], ["yes"])
 
 
+def test_a_header_of_unknown_names_is_not_read_as_a_class(write) -> None:
+    path = write("review\tmood\nwell\tgood\nbadly\tbad\nfine\tgood\nsad\tbad\n")
+
+    with pytest.raises(
+        ValueError, match=r"data\.tsv:1 looks like a header .* 'mood' once; name"
+    ):
+        read_tsv(path)
+    assert read_tsv(path, text="review", label="mood").labels == ["good", "bad", "good", "bad"]
+
+
 def test_three_columns_without_header_are_a_pair_and_its_label(write) -> None:
     path = write("Who?\tShe.\tyes\nWhat?\tIt.\tno\n")
     assert read_tsv(path)[:3] == (["Who?", "What?"], ["She.", "It."], ["yes", "no"])
