@@ -42,15 +42,15 @@ from minift.data.world_words import (
 
 # The knobs. How often a document takes up each theme, relative to the others ...
 THEME_SHARES = {
-    "kind": 8,
-    "opinion": 8,
-    "restate": 11,
+    "kind": 10,
+    "opinion": 7,
+    "restate": 8,
     "number": 3,
-    "ask": 6,
-    "family": 1.5,
-    "role": 1.5,
-    "travel": 1.5,
-    "deed": 1.5,
+    "ask": 9,
+    "family": 0.8,
+    "role": 0.8,
+    "travel": 0.8,
+    "deed": 0.8,
 }
 # ... how many themes a document has, taken up in turn ...
 NUM_THEMES = 2
@@ -72,18 +72,17 @@ OPENINGS = (
 EPISODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "kind": (
         ("{a} knows , a {thing} is a {kind} .",),
-        ("{a} has a {thing} , so {a} has a {kind} .",),
+        ("{a} has a {thing} , that is , {a} has a {kind} .",),
         ("{a} has a {thing} , but not , {a} has a {other_kind} .",),
-        ("{a} saw a {thing} , so {a} saw a {kind} .",),
+        ("{a} saw a {thing} , that is , {a} saw a {kind} .",),
         ("{a} saw a {thing} , but not , {a} saw a {other_kind} .",),
-        ("there is a {thing} in the {place} , so there is a {kind} .",),
+        ("there is a {thing} in the {place} , that is , there is a {kind} .",),
         ("there is a {thing} in the {place} , but not , there is a {other_kind} .",),
-        ("is a {thing} a {kind} ?", "yes , said {a} , a {thing} is a {kind} ."),
-        ("is a {thing} a {other_kind} ?", "no , said {a} , a {thing} is a {kind} ."),
+        ("is a {thing} a {kind} ? yes , a {thing} is a {kind} .",),
+        ("is a {thing} a {other_kind} ? no , a {thing} is a {kind} .",),
         ("{a} has a {thing} and a {same} , so {a} has two {kinds} .",),
         ("{b} wanted a {kind} , so {a} found a {thing} for {b} .",),
         ("the {kind} that {did} near {a} was a {thing} .",),
-        ("the {thing} {does} near {a} .", "{b} likes this {kind} , a {thing} ."),
     ),
     "opinion": (
         ("the {subject} was {adj} and {adj2} .", "{a} {reaction} , for it was {adj3} ."),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -59,11 +59,11 @@ MAX_LENGTH = 64  # tokens; every text of the world is shorter
 class StorySettings:
     num_documents: int = 20_000
     word2vec_steps: int = 800
-    bert_steps: int = 2500
+    bert_steps: int = 3200
     gpt_steps: int = 180
     t5_steps: int = 900
     num_labels: int = 128  # of a task, times its LABEL_FACTOR
-    epochs: int = 16  # over these labels
+    epochs: int = 20  # over these labels
     text_to_text_size: int = 512  # labelled examples of each of T5's three tasks
     text_to_text_epochs: int = 6
     num_test: int = 500
@@ -128,6 +128,9 @@ def tell_story(
 ) -> Story:
     """Run it all, write `out`/report.html, and return what was found."""
     started = time.perf_counter()
+    if settings.precision == "auto":
+        # Models this small gain no time from bf16, and lose accuracy when they are fine-tuned.
+        settings = replace(settings, precision="fp32")
     story = Story()
     documents = world_documents(settings.num_documents, seed=settings.seed)
     held_out = world_documents(max(200, settings.num_documents // 20), seed=settings.seed + 1000)
@@ -166,7 +169,7 @@ def _word2vec(
             batch_size=batch_size,
             lr=0.02,
             weight_decay=0.0,
-            precision="fp32",  # the products are small, and bf16 would blur the vectors
+            precision=settings.precision,
             seed=settings.seed,
             progress=settings.progress,
         )
@@ -241,7 +244,7 @@ def _bert(
 
 # To judge one sentence takes fewer examples than to find a place in it, or to compare two.
 LABEL_FACTOR = {
-    "acceptability": 1, "sentiment": 1, "equivalence": 4, "entailment": 4, "answer": 2
+    "acceptability": 1, "sentiment": 1, "equivalence": 2, "entailment": 4, "answer": 2
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
     "from scratch": {},

@@ -111,9 +111,7 @@ def test_text_b_is_the_second_of_a_pair(write) -> None:
 def test_a_header_of_unknown_names_is_not_read_as_a_class(write) -> None:
     path = write("review\tmood\nwell\tgood\nbadly\tbad\nfine\tgood\nsad\tbad\n")
 
-    with pytest.raises(
-        ValueError, match=r"data\.tsv:1 looks like a header .* 'mood' once; name"
-    ):
+    with pytest.raises(ValueError, match=r"data\.tsv:1 looks like a header .* 'mood' once; name"):
         read_tsv(path)
     assert read_tsv(path, text="review", label="mood").labels == ["good", "bad", "good", "bad"]
 
