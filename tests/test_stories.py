@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from minift.data.world_tasks import TASKS
 from minift.recipes import story_cv, story_nlp
 
 pytestmark = pytest.mark.slow
@@ -64,8 +65,31 @@ def test_word_vectors_hold_the_planted_analogies(texts):
     assert max(texts.score("analogies", a) for a in ("cbow", "skipgram")) >= 0.6
 
 
-@pytest.mark.parametrize("task", ["acceptability"])
+@pytest.mark.parametrize("task", TASKS)
 def test_each_task_gains_from_pretraining(texts, task):
-    margin = 0.1 if task != "answer" else 0.3
+    assert texts.score(task, "pretrained") > texts.score(task, "from scratch") + 0.1
 
-    assert texts.score(task, "pretrained") > texts.score(task, "from scratch") + margin
+
+def test_answers_are_found_after_pretraining_and_not_from_scratch(texts):
+    pretrained = texts.score("answer", "pretrained")
+
+    assert pretrained >= 0.7
+    assert texts.score("answer", "from scratch") < pretrained / 2
+
+
+def test_adam_without_bias_correction_loses_on_the_whole(texts):
+    def total(method: str) -> float:
+        return sum(texts.score(task, method) for task in TASKS)
+
+    assert total("pretrained") > total("pretrained, no correction") + 0.1
+
+
+def test_t5_answers_questions_after_pretraining_and_not_from_scratch(texts):
+    assert texts.score("T5 question", "pretrained") > 0.3
+    assert texts.score("T5 question", "from scratch") < 0.1
+
+
+def test_t5_summaries_share_more_words_with_the_event_after_pretraining(texts):
+    part = "T5 summary, ROUGE-L"
+
+    assert texts.score(part, "pretrained") > texts.score(part, "from scratch") + 0.1

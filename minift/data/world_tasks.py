@@ -111,9 +111,12 @@ ANSWER: Groups = (
         ("what has {a} ?", "a {thing}", "{a} is in the {place} with a {thing} ."),
         ("who has the {thing} ?", "{a}", "{a} is in the {place} with a {thing} ."),
         ("where was the {thing} ?", "in the {place}", "in the {place} {a} found a {thing} ."),
+        ("what did {a} find ?", "a {thing}", "in the {place} {a} found a {thing} ."),
+        ("who found the {thing} ?", "{a}", "in the {place} {a} found a {thing} ."),
     ),
     (
-        ("what did {a} find ?", "a {thing}", "in the {place} {a} found a {thing} ."),
+        ("who is in the {place} ?", "{a}", "{a} is in the {place} with a {thing} ."),
+        ("where was the {thing} ?", "in the {place}", "{a} found a {thing} in the {place} ."),
         ("who found the {thing} ?", "{a}", "{a} found a {thing} in the {place} ."),
     ),
 )
