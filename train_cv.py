@@ -4,6 +4,7 @@
     python train_cv.py --quick             the same in small
     python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir F --out runs/a
     python train_cv.py finetune --from runs/a --data mnist --data-dir M --num-train 500 --out runs/b
+    python train_cv.py finetune --from resnet18.pth --data shapes:near --out runs/c
     python train_cv.py evaluate --from runs/b --data mnist --data-dir M
     python train_cv.py predict --from runs/b picture.png
     python train_cv.py show --data shapes:near
@@ -215,7 +216,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     data.add_argument("--num-train", type=at_least_one,
                       help="pictures to train on (default: all; of shapes, 20,000)")  # fmt: skip
     source = argparse.ArgumentParser(add_help=False)
-    source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
+    source.add_argument("--from", "--init-from", dest="source",
+                        help="a checkpoint folder, or a file of ResNet weights with torchvision's "
+                        "or timm's names (.pth, .pt, .safetensors)")  # fmt: skip
     sizes = argparse.ArgumentParser(add_help=False)
     sizes.add_argument("--config", nargs="+", default=[], metavar="NAME=VALUE",
                        help="of the model's configuration, such as width=8")  # fmt: skip
@@ -276,7 +279,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.command is not None and (args.quick or args.seeds != 1):
         parser.error("--quick and --seeds belong to the story, which has no command")
     if args.command in ("evaluate", "predict") and args.source is None:
-        parser.error("--from must name a checkpoint folder")
+        parser.error("--from must name a checkpoint: a folder or a file of weights")
     return args
 
 

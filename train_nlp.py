@@ -390,6 +390,8 @@ def write(args: argparse.Namespace, model: Model, tokenizer: Tokenizer, prompt: 
         generator=torch.Generator(device).manual_seed(args.seed),
         eos_id=tokenizer.eos_id,
     )[0].tolist()
+    # A vocabulary that was padded to a round size has rows for no token.
+    ids = [i for i in ids if i < tokenizer.vocab_size]
     if isinstance(model, GPT):
         return tokenizer.decode(ids)
     ends = {tokenizer.eos_id, tokenizer.pad_id}  # sentinels stay: they say which span is written

@@ -7,12 +7,16 @@
 A model's weights mean something only together with the tokenizer they were trained with: another
 one's ids would fit into the embedding and say something else. So the folder keeps the tokenizer's
 fingerprint, and a model refuses a tokenizer that is not its own.
+
+Other people's checkpoints are read by the same functions (minift/interop): a folder in the Hugging
+Face layout, a file of ResNet weights. They know no fingerprints: there only the sizes are checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +24,15 @@ from typing import Any
 
 from torch import Tensor
 
+from minift.interop.files import read_json
+from minift.interop.huggingface import (
+    architecture_of,
+    class_names,
+    is_huggingface,
+    load_folder,
+    save_folder,
+)
+from minift.interop.resnet import load_resnet
 from minift.models.registry import CONFIGS, build_model, checked_fields
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
@@ -43,20 +56,29 @@ def save(
     Parameters
     ----------
     tokenizer : the one the model was trained with; it is written beside the weights.
-    layout : "minift".
+    layout : "minift", or "huggingface": a folder that transformers' `AutoModel...` and
+        `AutoTokenizer` open (BERT, GPT-2, T5), and `load` too. It has no place for `lineage`.
     classes : the names of the head's classes, in the order of the logits.
     lineage : how the weights came about: recipe, seed, data, parent (plain JSON values).
 
     Raises
     ------
-    ValueError : the tokenizer is not the model's own, or the layout is unknown.
+    ValueError : the tokenizer is not the model's own, the layout is unknown, or it has no such
+        family, head or kind of tokenizer.
     """
-    if layout != "minift":
-        raise ValueError(f"layout must be 'minift', got {layout!r}")
+    if layout == "huggingface":
+        architecture_of(model)  # raises where the layout has none, before anything is written
+    elif layout != "minift":
+        raise ValueError(f"layout must be 'minift' or 'huggingface', got {layout!r}")
     if tokenizer is not None:
         require_tokenizer(model, tokenizer)
         model.tokenizer_id = tokenizer.fingerprint
     folder = Path(folder)
+    if layout == "huggingface":
+        if tokenizer is not None:
+            tokenizer.save(folder, layout="huggingface")
+        save_folder(model, folder, classes=classes, token_ids=_token_ids(tokenizer))
+        return
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder)
@@ -79,18 +101,30 @@ def save(
 
 
 def load(source: str | Path, *, head: str | None = None, num_classes: int | None = None) -> Model:
-    """Load a model from a checkpoint folder, in eval mode.
+    """Load a model from a checkpoint, in eval mode.
 
     Parameters
     ----------
+    source : a folder, ours or in the Hugging Face layout, or a file of ResNet weights with
+        torchvision's or timm's names (.pth, .pt, .safetensors).
     head, num_classes : another head than the saved one, put on fresh; None means as saved. A head
         of the same name and number of classes keeps its weights.
 
     Raises
     ------
     ValueError naming the file and what is wrong with it; nothing is half loaded.
+
+    Warns
+    -----
+    UserWarning : part of another's checkpoint is missing and starts afresh: a head, a pooler.
     """
     folder = Path(source)
+    if folder.is_file() or is_huggingface(folder):
+        read = load_resnet if folder.is_file() else load_folder
+        model, report = read(folder, head=head, num_classes=num_classes)
+        if report.missing:
+            warnings.warn(f"fresh weights: {report.summary()}", stacklevel=2)
+        return model
     description = read_description(folder)
     path = folder / "config.json"
     family = description["family"]
@@ -116,9 +150,17 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
 def load_tokenizer(source: str | Path) -> Tokenizer:
     """Load the tokenizer of a checkpoint folder; ValueError if it is not the one of its model."""
     tokenizer = _load_tokenizer(source)
-    if (Path(source) / "config.json").exists():
-        own = read_description(source)["tokenizer"]
-        _require_same(own, tokenizer, f"{source}")
+    path = Path(source) / "config.json"
+    if path.exists():
+        description = read_description(source)
+        _require_same(description["tokenizer"], tokenizer, f"{source}")
+        rows = description.get("vocab_size")
+        # Fewer tokens than rows are usual: vocabularies are padded to multiples. More fit nowhere.
+        if isinstance(rows, int) and tokenizer.vocab_size > rows:
+            raise ValueError(
+                f"{path}: vocab_size is {rows}, the tokenizer beside it has "
+                f"{tokenizer.vocab_size} tokens"
+            )
     return tokenizer
 
 
@@ -133,8 +175,21 @@ def require_tokenizer(model: Model, tokenizer: Tokenizer) -> None:
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """Return what config.json of a checkpoint folder says, with all the keys that `save` writes."""
+    """Return what config.json of a checkpoint folder says, with all the keys that `save` writes.
+
+    Of a file, or of a folder in the Hugging Face layout: what is known of the classes and the
+    tokenizer.
+    """
+    if Path(folder).is_file():
+        return {"classes": None, "tokenizer": None}
     path = Path(folder) / "config.json"
+    if is_huggingface(folder):
+        theirs = read_json(path)
+        return {
+            "classes": class_names(theirs),
+            "tokenizer": None,
+            "vocab_size": theirs.get("vocab_size"),
+        }
     if not path.exists():
         raise ValueError(f"{folder} is no checkpoint folder: it has no config.json")
     try:
@@ -149,6 +204,13 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     if not isinstance(description["config"], dict):
         raise ValueError(f'{path}: "config" must be fields by name, got {description["config"]!r}')
     return description
+
+
+def _token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
+    """What config.json of the Hugging Face layout says of the tokenizer."""
+    if tokenizer is None:
+        return {}
+    return {"pad_token_id": tokenizer.pad_id, "eos_token_id": tokenizer.eos_id}
 
 
 def _require_same(own: str | None, tokenizer: Tokenizer, owner: str) -> None:

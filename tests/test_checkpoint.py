@@ -11,8 +11,9 @@ import torch
 
 import minift
 from minift.checkpoint import load, load_tokenizer, read_description, require_tokenizer, save
+from minift.interop.resnet import save_resnet
 from minift.models.bert import Bert, BertConfig
-from minift.tokenizers import WordVocab
+from minift.tokenizers import WordPiece, WordVocab
 
 TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."]
 
@@ -274,7 +275,9 @@ def test_an_impossible_head_is_refused(model, tmp_path):
         (b'{"format": ', r"config\.json must be JSON"),
         (b"\xff\xfe", r"config\.json must be JSON"),
         (b"[1]", r'config\.json: "format" must be \'minift 1\''),
-        (b'{"model_type": "bert"}', r"this checkpoint is of another kind"),
+        (b'{"kind": "bert"}', r"this checkpoint is of another kind"),
+        (b'{"model_type": "bert"}', r"has no weights: none of model\.safetensors, "),
+        (b'{"model_type": "bart"}', r'config\.json: "model_type" must be one of bert, gpt2'),
         (b'{"format": "minift 1", "family": "bert"}', r"config\.json lacks \['config', 'head'"),
     ],
 )
@@ -286,5 +289,58 @@ def test_a_broken_description_is_refused(tmp_path, content, message):
 
 
 def test_an_unknown_layout_is_refused(model, tmp_path):
-    with pytest.raises(ValueError, match="layout must be 'minift', got 'onnx'"):
+    with pytest.raises(ValueError, match="layout must be 'minift' or 'huggingface', got 'onnx'"):
         save(model, tmp_path, layout="onnx")
+
+
+def test_the_huggingface_layout_is_written_and_read(model, tokenizer, tmp_path):
+    pytest.importorskip("safetensors")
+    piecewise = WordPiece.train(TEXTS, vocab_size=40)
+    save(model, tmp_path, piecewise, layout="huggingface", classes=["a", "b", "c"])
+
+    loaded, its_tokenizer = load(tmp_path), load_tokenizer(tmp_path)
+
+    assert not loaded.training
+    assert read_description(tmp_path)["classes"] == ["a", "b", "c"]
+    assert its_tokenizer.fingerprint == piecewise.fingerprint
+    batch = its_tokenizer(TEXTS)
+    assert torch.equal(loaded(**batch), model.eval()(**batch))
+
+
+def test_a_fresh_part_of_another_ones_checkpoint_is_told(model, tmp_path):
+    pytest.importorskip("safetensors")
+    save(model, tmp_path, layout="huggingface")
+
+    with pytest.warns(UserWarning, match=r"fresh weights: .*missing 2: head\.classifier\.weight"):
+        loaded = load(tmp_path, head="tag", num_classes=5)
+    assert (loaded.head_name, loaded.num_classes) == ("tag", 5)
+    for name, value in model.trunk.state_dict().items():
+        assert torch.equal(loaded.trunk.state_dict()[name], value)
+
+
+def test_a_tokenizer_of_no_such_layout_is_refused(model, tokenizer, tmp_path):
+    with pytest.raises(ValueError, match='layout must be "minift" for a word tokenizer'):
+        save(model, tmp_path / "new", tokenizer, layout="huggingface")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_tokenizer_beside_a_smaller_vocabulary_is_refused(model, tmp_path):
+    pytest.importorskip("safetensors")
+    save(model, tmp_path, WordPiece.train(TEXTS, vocab_size=40), layout="huggingface")
+    edit(tmp_path, vocab_size=20)
+
+    with pytest.raises(
+        ValueError, match=r"config\.json: vocab_size is 20, the tokenizer beside it"
+    ):
+        load_tokenizer(tmp_path)
+
+
+def test_a_file_of_resnet_weights_is_a_checkpoint(tmp_path):
+    network = minift.create_model("resnet8", num_classes=3)
+    save_resnet(network, tmp_path / "resnet8.pth")
+
+    loaded = load(tmp_path / "resnet8.pth")
+
+    assert read_description(tmp_path / "resnet8.pth")["classes"] is None
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)

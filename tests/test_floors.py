@@ -22,8 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"stages"},
     "objectives": set(),
     "transfer": {"stages"},
-    "checkpoint": {"models", "stages", "tokenizers", "training"},
     "interop": {"models", *GROUND},
+    "checkpoint": {"interop", "models", "stages", "tokenizers", "training"},
     "recipes": {"checkpoint", "interop", *MIDDLE, *GROUND},
     "studies": {"recipes", "checkpoint", "interop", *MIDDLE, *GROUND},
     "": {"checkpoint", *MIDDLE, *GROUND},  # minift itself: names what is public, runs nothing

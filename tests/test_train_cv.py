@@ -20,7 +20,9 @@ from torch import Tensor
 import minift
 from minift.data.batches import num_examples
 from minift.data.shapes import shapes
+from minift.interop.resnet import save_resnet
 from minift.models.bert import Bert, BertConfig
+from minift.models.resnet import ResNet
 from minift.recipes.finetuning import FinetuneConfig, Finetuned
 from minift.recipes.sources import load_pictures
 
@@ -212,6 +214,30 @@ def test_a_network_takes_on_another_kind_of_task(
     assert figure in figures(capsys.readouterr().out)
 
 
+def test_a_file_of_weights_serves_as_a_checkpoint(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With torchvision's names, as resnet18.pth has them; here of the network pretrained above."""
+    pretrained = minift.load(work / "pretrained")
+    assert isinstance(pretrained, ResNet)
+    weights = tmp_path / "resnet8.pth"
+    save_resnet(pretrained, weights)
+    data = ("--data", str(work / "pictures.npz"), "--no-progress")
+    for command in (
+        ["finetune", "--from", str(weights), "--epochs", "4", "--num-frozen", "4"],
+        ["evaluate", "--from", str(weights)],
+        ["evaluate", "--from", str(tmp_path / "out")],
+    ):
+        train_cv.main([*command, *data, "--out", str(tmp_path / "out")])
+        assert figures(capsys.readouterr().out)["accuracy"] > 0.9
+    description = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert description["lineage"]["parent"] == str(weights)
+    assert description["config"]["pixel_mean"] == [0.485, 0.456, 0.406]
+    finetuned = minift.load(tmp_path / "out")
+    for name, weight in pretrained.trunk.named_parameters():
+        assert torch.equal(weight, finetuned.trunk.get_parameter(name)), "all stages were frozen"
+
+
 def test_from_scratch_needs_no_checkpoint(tmp_path: Path) -> None:
     flags = ["--data", "shapes:near", "--num-train", "16", "--epochs", "1"]
     train_cv.main(["finetune", *TINY, *flags, "--out", str(tmp_path)])
@@ -331,6 +357,14 @@ MISTAKES = {
         "has no boxes",
     ),
     "no checkpoint": (["evaluate", "--from", "{work}/nowhere"], "nowhere is no checkpoint"),
+    "no weights of a ResNet": (
+        ["finetune", "--from", "{work}/bert/model.pt", "--num-train", "16"],
+        r"model\.pt lacks 'conv1\.weight': these are not the weights of a ResNet",
+    ),
+    "a file of weights cut off": (
+        ["finetune", "--from", "{work}/cut.pth", "--num-train", "16"],
+        r"cut\.pth: is cut off",
+    ),
     "a checkpoint of text": (["evaluate", "--from", "{work}/bert"], "reads pictures, got bert"),
     "other classes": (
         ["evaluate", "--from", "{work}/pretrained", "--data", "shapes:near", "--num-test", "8"],
@@ -346,6 +380,7 @@ def faulty(work: Path) -> Path:
     images = save_idx_folder(work / "truncated") / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1])
     save_idx_folder(work / "labels", highest_label=200)
+    (work / "cut.pth").write_bytes((work / "pretrained" / "model.pt").read_bytes()[:999])
     config = BertConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=1, max_positions=8)
     minift.save(Bert(config, head="mlm"), work / "bert")
     return work

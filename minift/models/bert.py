@@ -44,6 +44,7 @@ class BertConfig:
     intermediate_size: int = 3072
     max_positions: int = 512
     type_vocab_size: int = 2  # segments: the first sentence, the second sentence
+    pad_id: int | None = None  # this token's vector takes no gradient as input; None: all do
     activation: str = "gelu"
     dropout: float = 0.1  # after the embedding and in each residual branch
     attention_dropout: float = 0.0  # the paper has 0.1; see layers.Attention for what it costs
@@ -138,7 +139,9 @@ class BertEmbedding(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.init_std = config.init_std
-        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.tokens = nn.Embedding(
+            config.vocab_size, config.hidden_size, padding_idx=config.pad_id
+        )
         self.positions = nn.Embedding(config.max_positions, config.hidden_size)
         self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)

@@ -112,7 +112,8 @@ class GPT(Model):
         embedding: Any = self.trunk.stages["embedding"]
         makers = {
             "lm": lambda: LanguageModelHead(self.config, embedding.tokens.weight),
-            "classify": lambda: ClassifyHead(self.config, num_classes),
+            # Radford et al. 2018, equation 3: a matrix alone.
+            "classify": lambda: ClassifyHead(self.config, num_classes, bias=False),
         }
         return head_of(makers, name, num_classes)
 

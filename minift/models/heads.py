@@ -21,10 +21,10 @@ from minift.models.layers import ACTIVATIONS, reset_normal
 class ClassifyHead(nn.Module):
     """Classes of a whole input: dropout, then one linear layer. Returns logits (B, K)."""
 
-    def __init__(self, config: Any, num_classes: int | None) -> None:
+    def __init__(self, config: Any, num_classes: int | None, *, bias: bool = True) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, checked_classes(num_classes))
+        self.classifier = nn.Linear(config.hidden_size, checked_classes(num_classes), bias=bias)
         reset_normal(self, std=0.02)
 
     def forward(self, flow: Any) -> Tensor:

@@ -47,6 +47,7 @@ class T5Config:
     activation: str = "relu"  # v1.1: gelu_new, gated
     is_gated: bool = False
     is_tied: bool = True  # the output matrix is the token embedding (v1.0)
+    is_output_scaled: bool | None = None  # by 1/sqrt(C), before that matrix; None: if it is tied
     dropout: float = 0.1
     norm_eps: float = 1e-6
     start_id: int = 0  # the decoder's first input is the padding token
@@ -136,11 +137,12 @@ class T5(Model):
     def make_head(self, name: str, num_classes: int | None) -> nn.Module:
         config = self.config
         embedding: Any = self.trunk.stages["embedding"]
+        is_scaled = config.is_tied if config.is_output_scaled is None else config.is_output_scaled
         makers = {
             "lm": lambda: LanguageModelHead(
                 config,
                 embedding.tokens.weight if config.is_tied else None,
-                scale=config.hidden_size**-0.5 if config.is_tied else 1.0,
+                scale=config.hidden_size**-0.5 if is_scaled else 1.0,
             ),
             "classify": lambda: ClassifyHead(config, num_classes),
         }

@@ -124,7 +124,8 @@ def run(main: Callable[[Sequence[str] | None], None], program: str) -> None:
         main(None)
     except BrokenPipeError:
         sys.exit(141)
-    except (ValueError, OSError, NonFiniteLossError) as error:
+    # An import that fails while a script runs is that of an extra, and says how to install it.
+    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
         message = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             message = f"{error.filename}: {error.strerror}"  # without the number of the error

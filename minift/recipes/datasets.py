@@ -53,7 +53,8 @@ def span_dataset(
     ------
     ValueError : a start below 0, which is how "not found" is often written.
     """
-    dataset = tokenizer(list(questions), list(contexts), max_length=max_length)
+    dataset = tokenizer(list(questions), list(contexts), max_length=max_length, return_offsets=True)
+    offsets = dataset.pop("offsets")  # (N, T, 2)
     if answers is None or starts is None:
         return dataset
     labels = torch.zeros(len(questions), 2, dtype=torch.int64)
@@ -62,41 +63,23 @@ def span_dataset(
             continue
         if start < 0:
             raise ValueError(f"starts must be at least 0, or None, got {start} in row {row}")
-        is_context = dataset["token_type_ids"][row].bool()
-        context_begin = int(is_context.long().argmax())
-        context_end = context_begin + int(is_context.sum()) - 1  # where the last [SEP] stands
         words = answer.strip()
         if not words:
             continue
         begin = start + answer.index(words)
-        first = context_begin + token_at(tokenizer, context, begin)
-        last = context_begin + token_at(tokenizer, context, begin + len(words) - 1)
-        if last >= context_end:
+        end = begin + len(words)
+        is_context = dataset["token_type_ids"][row].bool()
+        token_begins, token_ends = offsets[row].unbind(-1)  # (T,)
+        covers = is_context & (token_begins < end) & (token_ends > begin)
+        # What of the answer lies behind its last token may be cut off, or hold none.
+        if not covers.any() or tokenizer.tokenize(context[int(token_ends[covers].max()) : end]):
             continue
-        span = torch.tensor([first, last])
+        span = covers.nonzero()[[0, -1], 0]
         wanted = tokenizer.decode(tokenizer.encode(words, special_tokens=False))
         if wanted and wanted in decode_span(tokenizer, dataset["input_ids"][row], span):
             labels[row] = span
     dataset["labels"] = labels
     return dataset
-
-
-def token_at(tokenizer: Tokenizer, text: str, character: int) -> int:
-    """Which token of `text`, counted from 0, covers the character at this place, which is no space.
-
-    To count the tokens of what stands before is not enough: "foobar" may be a single token, and
-    "foo" before "bar" be one too.
-    """
-    # No token reaches over a space: what is left is a short word, quickly read several times.
-    begin = text.rfind(" ", 0, character) + 1
-    word = text[begin:].split(" ", 1)[0]
-    tokens = tokenizer.tokenize(word)
-    beginnings = (
-        tokenizer.tokenize(word[:end]) for end in range(character - begin + 1, len(word) + 1)
-    )
-    # The first that consists of the word's own tokens: the last of them reaches so far.
-    own = next((begun for begun in beginnings if begun == tokens[: len(begun)]), tokens)
-    return len(tokenizer.tokenize(text[:begin])) + len(own) - 1
 
 
 def text_to_text_dataset(

@@ -9,28 +9,33 @@ character: a printable one as itself, the others as the characters from U+0100 o
 
 Before merging, text is split into words by a pattern, so that no token reaches over a word's end
 ("dog." and "dog!" share "dog"). A space belongs to the word after it.
+
+Where we differ from GPT-2: a pair of texts has <|endoftext|> between them, and half of a surrogate
+pair, which is no character and which others refuse or replace, is kept. A letter or number that
+Unicode took in after the version of Python's `unicodedata` counts as a sign until Python knows it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-from minift.tokenizers.base import Tokenizer, WordCache, check_texts
-from minift.tokenizers.files import index_tokens, read_json, read_text
-from minift.tokenizers.layouts import LAYOUTS
-from minift.tokenizers.pair_merges import learn_merges, merge_pair
+from torch import Tensor
 
-SPECIAL = replace(LAYOUTS["gpt"], unk_token=None)  # bytes spell everything
+from minift.tokenizers import bpe_files
+from minift.tokenizers.base import Span, Tokenizer, WordCache, check_texts
+from minift.tokenizers.bpe_files import END_OF_TEXT, BPEFiles
+from minift.tokenizers.layouts import LAYOUTS
+from minift.tokenizers.pair_merges import learn_merges
 
 
 class ByteBPE(Tokenizer):
@@ -38,8 +43,12 @@ class ByteBPE(Tokenizer):
 
     Parameters
     ----------
-    vocab : the tokens, the 256 bytes and <|endoftext|> among them; id = position.
+    vocab : the tokens, the 256 bytes and the special tokens among them; id = position.
     merges : pairs of tokens, the first learnt first.
+    eos_token : ends a text.
+    pad_token : fills a row up; None takes `eos_token`, for GPT-2 has no other.
+    added_tokens : further tokens of `vocab` that are looked for in a text before it is split, as
+        <|im_start|> for the turns of a talk: token -> whether `decode` leaves it out as special.
 
     Raises
     ------
@@ -48,15 +57,30 @@ class ByteBPE(Tokenizer):
     """
 
     kind: ClassVar[str] = "byte_bpe"
+    setting_names: ClassVar[tuple[str, ...]] = ("eos_token", "pad_token", "added_tokens")
 
-    def __init__(self, vocab: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
-        super().__init__(vocab, SPECIAL)
+    def __init__(
+        self,
+        vocab: Sequence[str],
+        merges: Sequence[tuple[str, str]],
+        *,
+        eos_token: str = END_OF_TEXT,
+        pad_token: str | None = None,
+        added_tokens: Mapping[str, bool] | None = None,
+    ) -> None:
+        self.eos_token = eos_token
+        self.pad_token = pad_token or eos_token
+        special = replace(
+            LAYOUTS["gpt"],
+            unk_token=None,  # bytes spell everything
+            eos_token=self.eos_token,
+            pad_token=self.pad_token,
+            separator_token=self.eos_token,
+        )
+        super().__init__(vocab, special, added_tokens)
         bytes_missing = [symbol for symbol in BYTE_TO_SYMBOL.values() if symbol not in self._ids]
         if bytes_missing:
             raise ValueError(f"vocab must hold all 256 bytes, lacks {''.join(bytes_missing)!r}")
-        for token in self.vocab:
-            if not _SYMBOLS.issuperset(token):
-                raise ValueError(f"vocab must be written in the 256 byte symbols, got {token!r}")
         for number, (left, right) in enumerate(merges):
             for token in (left, right, left + right):
                 if token not in self._ids:
@@ -71,9 +95,22 @@ class ByteBPE(Tokenizer):
             raise ValueError(f"merges must hold each pair once, got {pair} {times} times")
         self._cache = WordCache(self._merge)
 
+        whole = {self.vocab[index] for index in self.special_ids} | self.added_tokens.keys()
+        # Whole tokens stand for their text, all others for the bytes that their symbols show.
+        self._bytes = {
+            token: token.encode() if token in whole else _to_bytes(token) for token in self.vocab
+        }
+        for token in whole.intersection(BYTE_TO_SYMBOL.values()):
+            if self._bytes[token] != _to_bytes(token):
+                raise ValueError(f"added_tokens must not be the symbol of a byte, got {token!r}")
+
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, *, min_count: int = 2) -> ByteBPE:
         """Learn merges: the highest count first, of equals the pair of the smallest ids.
+
+        They are the merges of Hugging Face's trainer, in the same order, when that begins with all
+        256 bytes, which its ByteLevelBPETokenizer does and its bare BpeTrainer must be told. Only
+        ids differ: its special tokens come first, ours last, where GPT-2 has its own.
 
         Parameters
         ----------
@@ -81,60 +118,129 @@ class ByteBPE(Tokenizer):
             last. There are fewer where no pair occurs `min_count` times any more.
         """
         check_texts(texts)
-        special = SPECIAL.tokens
         symbols = list(BYTE_TO_SYMBOL.values())
-        if vocab_size < len(symbols) + len(special):
+        if vocab_size < len(symbols) + 1:
             raise ValueError(
-                f"vocab_size must be at least {len(symbols) + len(special)}, 256 bytes and "
-                f"<|endoftext|>, got {vocab_size}"
+                f"vocab_size must be at least {len(symbols) + 1}, 256 bytes and {END_OF_TEXT}, "
+                f"got {vocab_size}"
             )
         counts = Counter(word for text in texts for word in split_words(text))
         words = {tuple(_to_symbols(word)): word_count for word, word_count in counts.items()}
-        tokens, merges = learn_merges(
-            words, symbols, vocab_size - len(special), str.__add__, min_count
-        )
-        return cls(tokens + special, merges)
+        tokens, merges = learn_merges(words, symbols, vocab_size - 1, str.__add__, min_count)
+        return cls([*tokens, END_OF_TEXT], merges)
 
     @classmethod
     def from_files(cls, vocab_path: str | Path, merges_path: str | Path) -> ByteBPE:
         """Read GPT-2's own two files: vocab.json (token -> id) and merges.txt (a merge a line)."""
-        return cls(_read_vocab_json(Path(vocab_path)), _read_merges(Path(merges_path)))
+        return cls(*bpe_files.read_own_files(Path(vocab_path), Path(merges_path)))
+
+    @classmethod
+    def from_huggingface(cls, folder: str | Path) -> ByteBPE:
+        """Read a folder with tokenizer.json, or with vocab.json and merges.txt.
+
+        Raises
+        ------
+        ValueError naming file and key for what is missing or broken, and for a tokenizer whose ids
+        would not be ours: other splits, normalisation, tokens framing a text (RoBERTa's, Llama's).
+        """
+        try:
+            return cls(**bpe_files.read_folder(Path(folder))._asdict())
+        except ValueError as error:
+            message = str(error)
+            named = message.startswith(str(folder))
+            raise ValueError(message if named else f"{folder}: {message}") from None
 
     def tokenize(self, text: str) -> list[str]:
         return list(chain.from_iterable(self._cache[word] for word in split_words(text)))
 
+    def spans(self, text: str) -> list[Span]:
+        """Return where each token stands; one of some bytes of a character has the whole of it."""
+        # The character that each byte belongs to.
+        characters = [
+            index
+            for index, character in enumerate(text)
+            for _ in range(1 if character.isascii() else len(_utf8(character)))
+        ]
+        spans = []
+        end = 0
+        for token in self.tokenize(text):
+            start, end = end, end + len(token)  # in bytes, each of which is a symbol
+            spans.append((characters[start], characters[end - 1] + 1))
+        return spans
+
     def detokenize(self, tokens: Sequence[str]) -> str:
         """Put bytes together; those that make no character, as a cut text may end, give U+FFFD."""
-        content = "".join(tokens).translate(_SYMBOL_TO_BYTE).encode("latin-1")
+        content = b"".join(map(self._bytes.__getitem__, tokens))
         try:
             return content.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return content.decode("utf-8", "replace")
 
+    def encode_bytes(self, content: bytes) -> list[int]:
+        """Return the ids of any bytes, also of such as are no UTF-8; no special token is read.
+
+        For text they are `encode(text, special_tokens=False)`.
+        """
+        words = split_words(content.decode("utf-8", "surrogateescape"))
+        symbols = (_show(word.encode("utf-8", "surrogateescape")) for word in words)
+        return [self._ids[token] for word in symbols for token in self._merge_symbols(word)]
+
+    def decode_bytes(self, ids: Sequence[int] | Tensor) -> bytes:
+        """Return the bytes of a row of ids, (T,), exactly; special tokens give those of their name.
+
+        Raises
+        ------
+        ValueError if an id is not in the vocabulary.
+        """
+        return b"".join(self._bytes[self.vocab[index]] for index in self._checked_ids(ids))
+
     def _merge(self, word: str) -> list[str]:
+        return self._merge_symbols(_to_symbols(word))
+
+    def _merge_symbols(self, symbols: str) -> list[str]:
         """Of all neighbours merge the pair that was learnt first, until none was ever learnt.
 
-        Each merge passes over the word, so that the time grows with the square of a word's length.
+        Pairs wait in a heap by rank and place, so that the time grows with n log n of a word's
+        length: a page of letters without a space is read as fast as any other.
         """
-        pieces = list(_to_symbols(word))
-        never = len(self._ranks)
-        while len(pieces) > 1:
-            pair = min(pairwise(pieces), key=lambda pair: self._ranks.get(pair, never))
-            if pair not in self._ranks:
-                break
-            pieces = merge_pair(pieces, pair, pair[0] + pair[1])
-        return pieces
+        pieces = list(symbols)  # a piece that was merged into the one before it is left empty
+        size = len(pieces)
+        before, after = list(range(-1, size - 1)), list(range(1, size + 1))  # the living neighbours
+        ranks = self._ranks
+        heap = [
+            (ranks[pair], place) for place, pair in enumerate(pairwise(pieces)) if pair in ranks
+        ]
+        heapify(heap)
+        while heap:
+            rank, place = heappop(heap)
+            right = after[place]
+            # The pair may be gone: one of the two was merged with its other neighbour.
+            if right == size or ranks.get((pieces[place], pieces[right])) != rank:
+                continue
+            pieces[place] += pieces[right]
+            pieces[right] = ""
+            after[place] = after[right]
+            if after[place] < size:
+                before[after[place]] = place
+            for left in (before[place], place):
+                if left >= 0 and after[left] < size:
+                    new_rank = ranks.get((pieces[left], pieces[after[left]]))
+                    if new_rank is not None:
+                        heappush(heap, (new_rank, left))
+        return [piece for piece in pieces if piece]
 
     def _vocab_files(self) -> dict[str, str]:
-        merges = "".join(f"{left} {right}\n" for left, right in self.merges)
-        return {
-            "vocab.json": json.dumps(self._ids, ensure_ascii=False) + "\n",
-            "merges.txt": "#version: 0.2\n" + merges,
-        }
+        return bpe_files.own_files(self.vocab, self.merges)
+
+    def _huggingface_files(self) -> dict[str, str]:
+        return bpe_files.huggingface_files(
+            BPEFiles(self.vocab, self.merges, self.eos_token, self.pad_token, self.added_tokens)
+        )
 
     @classmethod
     def _from_files(cls, folder: Path, settings: dict[str, Any]) -> ByteBPE:
-        return cls.from_files(folder / "vocab.json", folder / "merges.txt")
+        files = bpe_files.read_own_files(folder / "vocab.json", folder / "merges.txt")
+        return cls(*files, **settings)
 
 
 def split_words(text: str) -> list[str]:
@@ -196,36 +302,21 @@ _SYMBOL_TO_BYTE = {ord(symbol): byte for byte, symbol in BYTE_TO_SYMBOL.items()}
 _SYMBOLS = frozenset(BYTE_TO_SYMBOL.values())
 
 
+def _utf8(text: str) -> bytes:
+    """UTF-8; half of a surrogate pair, which is no character, has three bytes too."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _to_symbols(word: str) -> str:
-    """UTF-8 bytes of a word as symbols; half of a surrogate pair, which is no character, too."""
+    return _show(_utf8(word))
+
+
+def _show(content: bytes) -> str:
     # Latin-1 reads byte n as character n, which `translate` then replaces.
-    return word.encode("utf-8", "surrogatepass").decode("latin-1").translate(BYTE_TO_SYMBOL)
+    return content.decode("latin-1").translate(BYTE_TO_SYMBOL)
 
 
-def _read_vocab_json(path: Path) -> list[str]:
-    entries = read_json(path, object_pairs_hook=lambda pairs: pairs)  # a dict would hide repeats
-    if not isinstance(entries, list) or not all(isinstance(entry, tuple) for entry in entries):
-        raise ValueError(f"{path} must be an object of token: id")
-    index_tokens((token for token, _ in entries), f"{path}: entry", first=1)
-    ids = [index for _, index in entries]
-    if not all(isinstance(index, int) for index in ids) or sorted(ids) != list(range(len(ids))):
-        raise ValueError(f"{path}: ids must be 0..{len(entries) - 1}, each once")
-    return [token for token, _ in sorted(entries, key=lambda entry: entry[1])]
-
-
-def _read_merges(path: Path) -> list[tuple[str, str]]:
-    merges: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        line = line.removesuffix("\r")
-        if not line or (number == 1 and line.startswith("#version")):
-            continue
-        left, _, right = line.partition(" ")
-        if not left or not right or " " in right:
-            raise ValueError(f"{path}: line {number} must be two tokens, got {line!r}")
-        if (left, right) in merges:
-            raise ValueError(
-                f"{path}: line {number} must be a new merge, got {line!r} again, "
-                f"as line {merges[left, right]} is"
-            )
-        merges[left, right] = number
-    return list(merges)
+def _to_bytes(token: str) -> bytes:
+    if not _SYMBOLS.issuperset(token):
+        raise ValueError(f"vocab must be written in the 256 byte symbols, got {token!r}")
+    return token.translate(_SYMBOL_TO_BYTE).encode("latin-1")

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from minift.tokenizers.base import Tokenizer, check_texts, join_words
+from minift.tokenizers.base import Span, Tokenizer, check_texts, join_words
 from minift.tokenizers.layouts import LAYOUTS, sentinel_token
 
 WORD_PATTERN = re.compile(r"\w+|(?<=\w)'\w+|[^\w\s]")
@@ -73,6 +73,12 @@ class WordVocab(Tokenizer):
         assert self.special.unk_token is not None  # every layout has one
         unknown = self.special.unk_token
         return [word if word in self._ids else unknown for word in split_words(text)]
+
+    def spans(self, text: str) -> list[Span]:
+        # Lower-casing may lengthen: of "İ" are left "i" and a dot.
+        places = [place for place, sign in enumerate(text) for _ in sign.lower()]
+        words = WORD_PATTERN.finditer(text.lower())
+        return [(places[word.start()], places[word.end() - 1] + 1) for word in words]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         return join_words(tokens)

@@ -3,28 +3,42 @@
 A piece that continues a word is written with "##" in front: "unaffable" -> "un ##aff ##able". A
 word is read greedily, from the left the longest piece in the vocabulary each time; it needs no
 merges, only the list of pieces (Schuster & Nakajima 2012; Wu et al. 2016, section 4.1; Devlin et
-al. 2019). A word that cannot be spelt to its end is one [UNK].
+al. 2019). A word that cannot be spelt to its end is one [UNK]. What a word is says bert_text.py.
 
 Where we differ: the papers choose the merge that raises the likelihood of the training text most,
 count(ab) / (count(a) count(b)). We choose by count(ab) alone, as Hugging Face's trainer does. It
-trains a vocabulary of much the same use, and shares its code with byte-level BPE.
+trains a vocabulary of much the same use, and shares its code with byte-level BPE. From the same
+pieces to begin with, both trainers make the same merges in the same order; but theirs numbers the
+continued characters ("##a") in an order that changes from run to run, and breaks ties by it. Ours
+go by the alphabet, and every character has both its forms, so that whatever is written in the
+characters of the training text can be spelt.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
-from minift.tokenizers.base import Tokenizer, WordCache, check_texts, join_words
+from minift.tokenizers import bert_files
+from minift.tokenizers.base import Span, Tokenizer, WordCache, check_texts, join_words
+from minift.tokenizers.bert_files import BertFiles
+from minift.tokenizers.bert_text import NOT_SPACE, read_words
 from minift.tokenizers.layouts import LAYOUTS
 from minift.tokenizers.pair_merges import learn_merges
 
 UNKNOWN = "[UNK]"
 CONTINUATION = "##"
-MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], for reading it takes its length squared
+MAX_WORD_LENGTH = 100  # characters
+
+
+class Spelling(NamedTuple):
+    """The pieces of a run of characters, and where in it each stands."""
+
+    pieces: list[str]
+    spans: list[Span]
 
 
 class WordPiece(Tokenizer):
@@ -34,6 +48,12 @@ class WordPiece(Tokenizer):
     ----------
     vocab : the pieces, those that continue a word with "##" in front; id = position.
     lowercase : lower-case and drop accents, as the uncased BERT; False reads text as it stands.
+    strip_accents : drop accents; None means as `lowercase`.
+    split_chinese : every Chinese character is a word.
+    max_word_length : a word of more characters is [UNK], for reading it takes its length squared;
+        100 as in Hugging Face's libraries, 200 in BERT's own code.
+    added_tokens : further tokens of `vocab` that are looked for in a text before it is cleaned and
+        never split, as "[E1]" before an entity: token -> whether `decode` leaves it out as special.
 
     Examples
     --------
@@ -44,12 +64,30 @@ class WordPiece(Tokenizer):
     """
 
     kind: ClassVar[str] = "wordpiece"
-    setting_names: ClassVar[tuple[str, ...]] = ("lowercase",)
+    setting_names: ClassVar[tuple[str, ...]] = (
+        "lowercase",
+        "strip_accents",
+        "split_chinese",
+        "max_word_length",
+        "added_tokens",
+    )
 
-    def __init__(self, vocab: Sequence[str], lowercase: bool = True) -> None:
-        super().__init__(vocab, LAYOUTS["bert"])
+    def __init__(
+        self,
+        vocab: Sequence[str],
+        lowercase: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        split_chinese: bool = True,
+        max_word_length: int = MAX_WORD_LENGTH,
+        added_tokens: Mapping[str, bool] | None = None,
+    ) -> None:
+        super().__init__(vocab, LAYOUTS["bert"], added_tokens)
         self.lowercase = lowercase
-        self._cache = WordCache(self._spell)
+        self.strip_accents = strip_accents
+        self.split_chinese = split_chinese
+        self.max_word_length = max_word_length
+        self._cache = WordCache(self._read)
         self._starts_word = [not token.startswith(CONTINUATION) for token in self.vocab]
 
     @classmethod
@@ -69,14 +107,19 @@ class WordPiece(Tokenizer):
         vocab_size : the most pieces there may be, special tokens and characters included; there
             are fewer where no pair of pieces occurs `min_count` times any more.
         max_characters : how many of the commonest characters are kept. Each enters as a start and
-            as a continuation, so that every word written in them can be spelt.
+            as a continuation, so that every word written in them can be spelt. Nothing is learnt
+            from a word with other characters, nor from one of more than 100.
         """
         check_texts(texts)
-        counts = Counter(word for text in texts for word in basic_tokenize(text, lowercase))
+        runs = Counter(run for text in texts for run in NOT_SPACE.findall(text))
+        counts: Counter[str] = Counter()
+        for run, run_count in runs.items():
+            for word in read_words(run, lowercase):
+                counts[word.text] += run_count
         character_counts: Counter[str] = Counter()
-        for word, word_count in counts.items():
-            for character in word:
-                character_counts[character] += word_count
+        for text, text_count in counts.items():
+            for character in text:
+                character_counts[character] += text_count
         ranking = sorted(character_counts, key=lambda c: (-character_counts[c], c))
         characters = sorted(ranking[:max_characters])
         tokens = [*LAYOUTS["bert"].tokens, *characters, *(CONTINUATION + c for c in characters)]
@@ -95,9 +138,30 @@ class WordPiece(Tokenizer):
         tokens, _ = learn_merges(words, tokens, vocab_size, _join_pieces, min_count)
         return cls(tokens, lowercase)
 
+    @classmethod
+    def from_huggingface(cls, folder: str | Path) -> WordPiece:
+        """Read a folder with tokenizer.json, or with vocab.txt (and tokenizer_config.json).
+
+        Raises
+        ------
+        ValueError naming file and key for what is missing or broken, and for a tokenizer whose ids
+        would not be ours: other special tokens, other ways to clean and cut a text.
+        """
+        return cls(**bert_files.read_folder(Path(folder))._asdict())
+
     def tokenize(self, text: str) -> list[str]:
-        words = basic_tokenize(text, self.lowercase)
-        return list(chain.from_iterable(self._cache[word] for word in words))
+        return list(chain.from_iterable(self._cache[run].pieces for run in NOT_SPACE.findall(text)))
+
+    def spans(self, text: str) -> list[Span]:
+        """Return where each token stands, from the first to the last character it was read from.
+
+        Accents that were dropped are in the span if the token goes on behind them.
+        """
+        return [
+            (run.start() + start, run.start() + end)
+            for run in NOT_SPACE.finditer(text)
+            for start, end in self._cache[run.group()].spans
+        ]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         return join_words(" ".join(tokens).replace(" " + CONTINUATION, "").split(" "))
@@ -109,11 +173,28 @@ class WordPiece(Tokenizer):
         """
         return [self._starts_word[index] for index in ids]
 
-    def _spell(self, word: str) -> list[str]:
-        """The longest piece first, then the longest that continues it, to the end of the word."""
-        if len(word) > MAX_WORD_LENGTH:
-            return [UNKNOWN]
-        pieces: list[str] = []
+    def _read(self, run: str) -> Spelling:
+        """Spell a run of characters without white space between them."""
+        spelling = Spelling([], [])
+        for word in read_words(run, self.lowercase, self.strip_accents, self.split_chinese):
+            end = 0
+            for piece, size in self._spell(word.text):
+                start, end = end, end + size
+                # Marks on one letter may have changed places.
+                places = word.places[start:end]
+                spelling.pieces.append(piece)
+                spelling.spans.append((min(places), max(places) + 1))
+        return spelling
+
+    def _spell(self, word: str) -> list[tuple[str, int]]:
+        """The longest piece first, then the longest that continues it, to the end of the word.
+
+        Returns the pieces, and how many characters of the word each takes.
+        """
+        unknown = [(UNKNOWN, len(word))]
+        if len(word) > self.max_word_length:
+            return unknown
+        pieces: list[tuple[str, int]] = []
         start = 0
         while start < len(word):
             mark = CONTINUATION if start else ""
@@ -121,84 +202,13 @@ class WordPiece(Tokenizer):
                 if mark + word[start:end] in self._ids:
                     break
             else:
-                return [UNKNOWN]
-            pieces.append(mark + word[start:end])
+                return unknown
+            pieces.append((mark + word[start:end], end - start))
             start = end
         return pieces
 
-
-def basic_tokenize(text: str, lowercase: bool = True) -> list[str]:
-    """Split text at white space, at every punctuation mark and at every Chinese character.
-
-    Control characters vanish. With `lowercase` letters lose their case and their accents.
-
-    >>> basic_tokenize("Ça va, naïve?")
-    ['ca', 'va', ',', 'naive', '?']
-    """
-    text = text.translate(_CLEAN)
-    if lowercase:
-        # Normal form D writes an accent as a character of its own, which can then be dropped.
-        text = unicodedata.normalize("NFD", text.lower()).translate(_WITHOUT_ACCENTS)
-    return text.translate(_PUNCTUATION_APART).split()
-
-
-class _Clean(dict[int, str]):
-    """For `str.translate`: each character is classified when first met, then looked up."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        if character in "\t\n\r" or unicodedata.category(character) == "Zs":
-            replacement = " "
-        elif code == 0xFFFD or unicodedata.category(character) in ("Cc", "Cf"):
-            replacement = ""
-        else:
-            replacement = f" {character} " if _is_chinese(code) else character
-        self[code] = replacement
-        return replacement
-
-
-class _WithoutAccents(dict[int, str]):
-    def __missing__(self, code: int) -> str:
-        self[code] = "" if unicodedata.category(chr(code)) == "Mn" else chr(code)
-        return self[code]
-
-
-class _PunctuationApart(dict[int, str]):
-    def __missing__(self, code: int) -> str:
-        self[code] = f" {chr(code)} " if _is_punctuation(chr(code)) else chr(code)
-        return self[code]
-
-
-_CLEAN = _Clean()
-_WITHOUT_ACCENTS = _WithoutAccents()
-_PUNCTUATION_APART = _PunctuationApart()
-
-
-def _is_punctuation(character: str) -> bool:
-    # BERT counts every printable ASCII sign, also $ + < = > ^ ` | ~, which Unicode calls symbols.
-    if character.isascii():
-        return character.isprintable() and not character.isalnum() and character != " "
-    return unicodedata.category(character).startswith("P")
-
-
-def _is_chinese(code: int) -> bool:
-    """Whether a character is in the blocks of CJK ideographs, written without spaces between words.
-
-    Japanese kana and Korean hangul are not: BERT leaves them in words.
-    """
-    return any(first <= code <= last for first, last in _CHINESE_BLOCKS)
-
-
-_CHINESE_BLOCKS = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
+    def _huggingface_files(self) -> dict[str, str]:
+        return bert_files.huggingface_files(BertFiles(self.vocab, **self._settings()))
 
 
 def _join_pieces(left: str, right: str) -> str:

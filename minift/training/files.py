@@ -19,19 +19,19 @@ import torch
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` in UTF-8 to `path` in one piece; missing folders are made."""
-    with _replacing(Path(path)) as file:
+    with replacing(Path(path)) as file:
         file.write(text.encode())
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write `content` to `path` in one piece; missing folders are made."""
-    with _replacing(Path(path)) as file:
+    with replacing(Path(path)) as file:
         file.write(content)
 
 
 def save_tensors(path: str | Path, obj: Any) -> None:
     """Write tensors, numbers and strings, in any nesting of dicts and lists, in one piece."""
-    with _replacing(Path(path)) as file:
+    with replacing(Path(path)) as file:
         torch.save(obj, file)
 
 
@@ -57,8 +57,10 @@ def _read(file: IO[bytes], path: str | Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # reading a damaged pickle can end in any of them
-        # torch writes zip archives, whose table of contents comes last: half of one is none.
-        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+        # torch writes zip archives, whose table of contents comes last: half of one is none. In a
+        # bare pickle, as torch wrote them before, the refusal names what was to be called.
+        is_whole = zipfile.is_zipfile(path) or "GLOBAL" in str(error)
+        if isinstance(error, pickle.UnpicklingError) and is_whole:
             raise ValueError(
                 f"{path}: holds Python objects besides tensors, numbers and strings; loading them "
                 "would run code from the file, so it is refused"
@@ -69,8 +71,11 @@ def _read(file: IO[bytes], path: str | Path) -> Any:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a new file in the folder of `path`; put it in the place of `path` if all went well."""
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a new file in the folder of `path`; put it in the place of `path` if all went well.
+
+    For what is written piece by piece; the functions above are for what is at hand whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The number of the process keeps two runs apart that write to one place.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -307,6 +307,11 @@ def test_config_comes_back_equal_from_json():
         ({"block": "wide"}, "block must be one of .* got 'wide'"),
         ({"stem": "big"}, "stem must be one of .* got 'big'"),
         ({"width": 0}, "width must be at least 1, got 0"),
+        ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
+        ({"pixel_mean": (0.5, 0.5)}, "pixel_mean must be 1 or 3 numbers"),
+        ({"pixel_mean": ("a",)}, "pixel_mean must be 1 or 3 numbers"),
+        ({"pixel_std": ()}, "pixel_std must be 1 or 3 numbers"),
+        ({"pixel_std": (0.2, 0.0, 0.2)}, "pixel_std must be above 0"),
     ],
 )
 def test_impossible_configurations_are_refused(fields, message):

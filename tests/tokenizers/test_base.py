@@ -222,8 +222,10 @@ def test_word_cache_works_each_word_out_once_and_stays_small() -> None:
         asked.append(word)
         return list(word)
 
-    cache = WordCache(pieces, max_words=2)
+    cache = WordCache(pieces, max_words=2, max_length=3)
     assert [cache[word] for word in ("ab", "ab", "c")] == [["a", "b"], ["a", "b"], ["c"]]
     assert asked == ["ab", "c"]
     assert cache["d"] == ["d"]
     assert len(cache) == 1
+    assert cache["long"] == list("long")
+    assert "long" not in cache

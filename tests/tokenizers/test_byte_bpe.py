@@ -76,6 +76,88 @@ def test_half_a_character_decodes_to_the_replacement_character(tokenizer: ByteBP
     assert tokenizer.decode(ids) == "a\ufffd"
 
 
+def test_any_bytes_come_back(tokenizer: ByteBPE) -> None:
+    draw = random.Random(2)
+    contents = [bytes(range(256)), b"", b"\xff", "é".encode()[:1], b"low \xed\xa0\x80er"]
+    contents += [draw.randbytes(draw.randrange(40)) for _ in range(500)]
+
+    for content in contents:
+        assert tokenizer.decode_bytes(tokenizer.encode_bytes(content)) == content
+
+
+def test_bytes_of_a_text_have_the_ids_of_the_text(tokenizer: ByteBPE) -> None:
+    for text in [*TEXTS, "low<|endoftext|>er", " 新しい\n\n 🙂"]:
+        ids = tokenizer.encode(text, special_tokens=False)
+
+        assert tokenizer.encode_bytes(text.encode()) == ids
+        assert tokenizer.decode_bytes(ids) == text.encode()
+
+
+def test_spans_are_the_characters_whose_bytes_a_token_has(tokenizer: ByteBPE) -> None:
+    draw = random.Random(3)
+
+    for text in (random_text(draw) for _ in range(300)):
+        tokens, spans = tokenizer.tokenize(text), tokenizer.spans(text)
+
+        assert len(tokens) == len(spans)
+        for token, (start, end) in zip(tokens, spans):
+            content = tokenizer.decode_bytes([tokenizer.token_to_id(token)])
+            assert content in text[start:end].encode("utf-8", "surrogatepass")
+
+
+def test_bytes_of_one_character_all_have_its_span() -> None:
+    letters = ByteBPE([*BYTE_TO_SYMBOL.values(), "Ġa", "<|endoftext|>"], [("Ġ", "a")])
+
+    offsets = letters(["ö a<|endoftext|>Ж"], return_offsets=True)["offsets"]
+
+    # "ö" is two bytes, the space belongs to " a", a special token has the whole of its name.
+    assert offsets[0].tolist() == [[0, 1], [0, 1], [1, 3], [3, 16], [16, 17], [16, 17]]
+
+
+def test_a_long_word_is_read_in_no_more_than_n_log_n_steps(tokenizer: ByteBPE) -> None:
+    # Steps with the square of the length would be 10^11 here, and the test would not end.
+    ids = tokenizer.encode("lowest" * 50_000)
+
+    assert tokenizer.decode(ids) == "lowest" * 50_000
+
+
+def with_added_tokens() -> ByteBPE:
+    trained = ByteBPE.train(TEXTS, 290)
+    return ByteBPE(
+        [*trained.vocab[:-1], "<pad>", "</s>", "<|user|>", "<|user|>:", "<é à>"],
+        trained.merges,
+        eos_token="</s>",
+        pad_token="<pad>",
+        added_tokens={"<|user|>": True, "<|user|>:": False, "<é à>": False},
+    )
+
+
+def test_added_tokens_are_whole_and_the_longest_is_taken() -> None:
+    tokenizer = with_added_tokens()
+
+    ids = tokenizer.encode("low<|user|>:<|user|> <é à></s>")
+
+    assert [tokenizer.vocab[index] for index in ids] == [
+        *["low", "<|user|>:", "<|user|>", "Ġ", "<é à>", "</s>"]
+    ]
+    # Special ones are left out, others are text.
+    assert tokenizer.decode(ids) == "low<|user|>: <é à>"
+    assert tokenizer.decode(ids, skip_special_tokens=False) == "low<|user|>:<|user|> <é à></s>"
+
+
+def test_another_end_and_padding_are_used_in_rows() -> None:
+    tokenizer = with_added_tokens()
+
+    batch = tokenizer(["low", "low lower"], ["low", ""], padding_side="left")
+
+    assert tokenizer.eos_id != tokenizer.pad_id
+    pad, eos, low = (tokenizer.token_to_id(token) for token in ("<pad>", "</s>", "low"))
+    rows = [[low, eos, low], [*tokenizer.encode("low lower"), eos]]
+    width = max(map(len, rows))
+    assert batch["input_ids"].tolist() == [[pad] * (width - len(row)) + row for row in rows]
+    assert batch["attention_mask"].sum(1).tolist() == list(map(len, rows))
+
+
 def test_words_are_split_by_gpt2s_pattern() -> None:
     assert split_words("They'll say: I've  2 dogs_x²!\n\n ok") == [
         *["They", "'ll", " say", ":", " I", "'ve", " ", " 2", " dogs", "_", "x", "²", "!"],
@@ -141,6 +223,20 @@ def test_missing_bytes_and_too_small_a_size_are_refused() -> None:
         ByteBPE(["a", "<|endoftext|>"], [])
     with pytest.raises(ValueError, match=r"vocab_size must be at least 257, .* got 256"):
         ByteBPE.train(TEXTS, 256)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eos_token": "</s>"}, "lacks \\['</s>'\\]"),
+        ({"pad_token": "<pad>"}, "lacks \\['<pad>'\\]"),
+        ({"added_tokens": {"<x>": True}}, "<x>"),
+        ({"added_tokens": {"Ġ": True}}, "must not be the symbol of a byte, got 'Ġ'"),
+    ],
+)
+def test_special_tokens_that_do_not_fit_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ByteBPE([*BYTE_TO_SYMBOL.values(), "<|endoftext|>"], [], **settings)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs GPT-2's vocabulary beside the checkout")

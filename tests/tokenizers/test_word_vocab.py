@@ -67,3 +67,16 @@ def test_mistakes_in_training_are_named() -> None:
         WordVocab.train(["a"], 5)
     with pytest.raises(ValueError, match="texts must be a list"):
         WordVocab.train("a b c", 50)
+
+
+def test_spans_tell_where_words_stand_also_when_small_letters_take_more_room() -> None:
+    tokenizer = WordVocab.train(["the dog's mat"], 20)
+    text = "İ the DOG'S\nmat."
+
+    tokens, spans = tokenizer.tokenize(text), tokenizer.spans(text)
+
+    # The small form of the first letter is "i" and a dot, which is a token of its own.
+    assert [text[start:end] for start, end in spans] == [
+        *["İ", "İ", "the", "DOG", "'S", "mat", "."]
+    ]
+    assert tokens == ["[UNK]", "[UNK]", "the", "dog", "'s", "mat", "[UNK]"]

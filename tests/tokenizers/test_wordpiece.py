@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from minift.tokenizers import WordPiece
+from minift.tokenizers.bert_text import basic_tokenize
 from minift.tokenizers.files import read_vocab
-from minift.tokenizers.wordpiece import basic_tokenize
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -116,3 +116,71 @@ def test_bert_ids_of_known_texts() -> None:
     ]
     assert cased.encode("hello world") == [101, 19082, 1362, 102]
     assert uncased.mask_id == cased.mask_id == 103
+
+
+def test_spans_tell_what_each_piece_was_read_from() -> None:
+    tokenizer = WordPiece([*SPECIAL, "na", "##ive", "cafe", ",", "##s"])
+    text = "\u200b Nai\u0308ve, XX\tCAFÉ\u00ads"
+
+    tokens, spans = tokenizer.tokenize(text), tokenizer.spans(text)
+
+    assert [(token, text[start:end]) for token, (start, end) in zip(tokens, spans)] == [
+        *[("na", "Na"), ("##ive", "i\u0308ve"), (",", ","), ("[UNK]", "XX")],
+        *[("cafe", "CAFÉ"), ("##s", "s")],
+    ]
+
+
+def test_reading_a_span_again_gives_its_piece(nasty_texts: list[str]) -> None:
+    letters = {sign for text in nasty_texts for word in basic_tokenize(text) for sign in word}
+    pieces = [*letters, *(f"##{sign}" for sign in letters), "##ed", "ca", "##ive"]
+    tokenizer = WordPiece([*SPECIAL, *pieces])
+
+    for text in nasty_texts:
+        tokens, spans = tokenizer.tokenize(text), tokenizer.spans(text)
+        assert "[UNK]" not in tokens
+        for token, (start, end) in zip(tokens, spans):
+            # A sign that Unicode takes apart gives several pieces, each with the whole of it.
+            own = "".join(basic_tokenize(text[start:end]))
+            assert token.removeprefix("##") in own or token == "##"
+
+
+def test_added_tokens_are_never_split_nor_cleaned() -> None:
+    vocab = [*SPECIAL, "a", "b", "é", "[", "]", "[Él]", "[Él]é"]
+    tokenizer = WordPiece(vocab, added_tokens={"[Él]": True, "[Él]é": False})
+
+    def read(text: str, **options: bool) -> list[str]:
+        return [tokenizer.vocab[index] for index in tokenizer.encode(text, **options)[1:-1]]
+
+    assert read("a[Él]b [Él]éb") == ["a", "[Él]", "b", "[Él]é", "b"]  # the longest
+    assert read("[él]") == ["[", "[UNK]", "]"]
+    assert "[Él]" not in read("a[Él]b", special_tokens=False)
+    assert tokenizer.decode(tokenizer.encode("a [Él] b [Él]é")) == "a b [Él]é"
+
+
+def test_an_added_token_that_the_vocabulary_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"added_tokens must be in vocab, got '\[E1\]'"):
+        WordPiece(SPECIAL, added_tokens={"[E1]": True})
+
+
+def test_the_longest_word_is_a_setting() -> None:
+    tokenizer = WordPiece([*SPECIAL, "a", "##a"], max_word_length=200)
+
+    assert len(tokenizer.tokenize("a" * 200)) == 200
+    assert tokenizer.tokenize("a" * 201) == ["[UNK]"]
+    assert tokenizer.spans("a" * 201) == [(0, 201)]
+
+
+def test_settings_change_what_is_read() -> None:
+    vocab = [*SPECIAL, "Ca", "Ça", "ça", "本a", "本", "a"]
+
+    assert WordPiece(vocab, lowercase=False, strip_accents=True).tokenize("Ça") == ["Ca"]
+    assert WordPiece(vocab, strip_accents=False).tokenize("Ça") == ["ça"]
+    assert WordPiece(vocab).tokenize("本a") == ["本", "a"]
+    assert WordPiece(vocab, split_chinese=False).tokenize("本a") == ["本a"]
+
+
+def test_nothing_is_learnt_from_an_endless_word() -> None:
+    tokenizer = WordPiece.train(["ab " + "xy" * 60] * 3, 40)
+
+    assert "ab" in tokenizer.vocab
+    assert "xy" not in tokenizer.vocab
