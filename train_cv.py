@@ -255,7 +255,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--model", default="resnet10", help="from scratch, without --from")
     added.add_argument("--head", default="classify", help="classify, segment or locate")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=1e-3, save_every=200)
+    # A small rate for what was pretrained, a large one for the fresh head.
+    add_config(added, FinetuneConfig, FINETUNE_SKIP, lr=3e-4, head_lr=4e-3, save_every=200)
     added.epilog = f"--validate-every judges by {HELD_OUT:.0%} of the training pictures"
 
     added = command("evaluate", evaluate, "score a network on the test split", data, source)

@@ -144,8 +144,7 @@ def tell_story(
 def methods(settings: StorySettings, num_stages: int) -> dict[str, dict[str, Any]]:
     """The lecture's four ways: name -> the settings that differ.
 
-    A random head needs a large rate, pretrained stages a small one: with 1e-3 for both, fine-tuning
-    on 100 pictures scored 24% instead of 53%.
+    A random head needs a large rate, pretrained stages a small one.
     """
     head_lr = 4e-3
     return {

@@ -123,6 +123,24 @@ class Story:
         return next(row.score for row in self.rows if (row.part, row.method) == (part, method))
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """The unlabelled text: documents of sentences, and some more that no model trains on."""
+
+    documents: list[list[str]]
+    held_out: list[list[str]]
+
+    @property
+    def sentences(self) -> list[str]:
+        return [sentence for document in self.documents for sentence in document]
+
+    def commonest_share(self, tokenizer: Tokenizer) -> float:
+        """How often always saying the commonest word is right, of the held-out words."""
+        encoded = encode_documents(tokenizer, self.held_out)
+        words = [i for document in encoded for sentence in document for i in sentence]
+        return majority_accuracy(torch.tensor(words))
+
+
 def tell_story(
     settings: StorySettings, out: Path, say: Callable[[str], None] = lambda line: None
 ) -> Story:
@@ -132,16 +150,17 @@ def tell_story(
         # Models this small gain no time from bf16, and lose accuracy when they are fine-tuned.
         settings = replace(settings, precision="fp32")
     story = Story()
-    documents = world_documents(settings.num_documents, seed=settings.seed)
-    held_out = world_documents(max(200, settings.num_documents // 20), seed=settings.seed + 1000)
-    sentences = [sentence for document in documents for sentence in document]
-    say(f"The corpus: {len(documents):,} documents, {len(sentences):,} sentences")
+    corpus = Corpus(
+        world_documents(settings.num_documents, seed=settings.seed),
+        world_documents(max(200, settings.num_documents // 20), seed=settings.seed + 1000),
+    )
+    say(f"The corpus: {len(corpus.documents):,} documents, {len(corpus.sentences):,} sentences")
 
-    _word2vec(story, settings, documents, sentences, say)
-    bert = _bert(story, settings, documents, held_out, sentences, say)
+    _word2vec(story, settings, corpus, say)
+    bert = _bert(story, settings, corpus, say)
     _five_tasks(story, settings, bert, say)
-    _gpt(story, settings, documents, held_out, sentences, say)
-    _t5(story, settings, documents, held_out, sentences, say)
+    _gpt(story, settings, corpus, say)
+    _t5(story, settings, corpus, say)
 
     story.seconds = time.perf_counter() - started
     write_report(story, settings, out)
@@ -149,15 +168,11 @@ def tell_story(
 
 
 def _word2vec(
-    story: Story,
-    settings: StorySettings,
-    documents: list[list[str]],
-    sentences: list[str],
-    say: Callable[[str], None],
+    story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]
 ) -> None:
     say("1. word2vec: a vector for each word from its neighbours")
-    tokenizer = WordVocab.train(sentences, vocab_size=4096)
-    encoded = encode_documents(tokenizer, documents)
+    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096)
+    encoded = encode_documents(tokenizer, corpus.documents)
     questions = torch.tensor(
         [[tokenizer.token_to_id(word) for word in words] for words in world_analogies()]
     )
@@ -169,9 +184,7 @@ def _word2vec(
             batch_size=batch_size,
             lr=0.02,
             weight_decay=0.0,
-            precision=settings.precision,
-            seed=settings.seed,
-            progress=settings.progress,
+            **_shared(settings),
         )
         result = pretrain_word2vec(
             model,
@@ -195,39 +208,30 @@ def _word2vec(
 
 
 def _bert(
-    story: Story,
-    settings: StorySettings,
-    documents: list[list[str]],
-    held_out: list[list[str]],
-    sentences: list[str],
-    say: Callable[[str], None],
+    story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]
 ) -> Model:
     say("2. BERT: masked words and next sentences")
-    tokenizer = WordVocab.train(sentences, vocab_size=4096)
+    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096)
     bert = _fresh("bert-micro", "pretrain", settings.seed, tokenizer)
     config = PretrainConfig(
         num_steps=settings.bert_steps,
         lr=1.5e-3,
         max_length=MAX_LENGTH,
         max_sentences=2,
-        precision=settings.precision,
-        seed=settings.seed,
-        progress=settings.progress,
+        **_shared(settings),
     )
-    encoded_held_out = encode_documents(tokenizer, held_out)
     result = pretrain_bert(
         bert,
         tokenizer,
-        encode_documents(tokenizer, documents),
+        encode_documents(tokenizer, corpus.documents),
         config,
-        held_out=encoded_held_out,
+        held_out=encode_documents(tokenizer, corpus.held_out),
     )
     for name in ("mlm_accuracy", "nsp_accuracy"):
         story.curves[name] = [
             (float(record["step"]), record["figures"][name]) for record in result.history.records
         ]
-    words = torch.tensor([i for d in encoded_held_out for sentence in d for i in sentence])
-    scores, commonest = result.scores, majority_accuracy(words)
+    scores, commonest = result.scores, corpus.commonest_share(tokenizer)
     story.rows += [
         Row("BERT", "masked words", [scores["mlm_accuracy"]], commonest, result.seconds),
         Row("BERT", "next sentence", [scores["nsp_accuracy"]], 0.5),
@@ -307,39 +311,26 @@ def task_dataset(
     )
 
 
-def _gpt(
-    story: Story,
-    settings: StorySettings,
-    documents: list[list[str]],
-    held_out: list[list[str]],
-    sentences: list[str],
-    say: Callable[[str], None],
-) -> None:
+def _gpt(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]) -> None:
     say("4. GPT: the next token")
-    tokenizer = WordVocab.train(sentences, vocab_size=4096, layout="gpt")
+    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096, layout="gpt")
     gpt = _fresh("gpt-micro", "lm", settings.seed, tokenizer)
     assert isinstance(gpt, GPT)
     config = PretrainConfig(
         num_steps=settings.gpt_steps,
         batch_size=32,
         max_length=128,
-        precision=settings.precision,
-        seed=settings.seed,
-        progress=settings.progress,
+        **_shared(settings),
     )
-    encoded_held_out = encode_documents(tokenizer, held_out)
     result = pretrain_gpt(
         gpt,
         tokenizer,
-        encode_documents(tokenizer, documents),
+        encode_documents(tokenizer, corpus.documents),
         config,
-        held_out=encoded_held_out,
+        held_out=encode_documents(tokenizer, corpus.held_out),
     )
-    words = torch.tensor([i for d in encoded_held_out for sentence in d for i in sentence])
-    scores = result.scores
-    story.rows.append(
-        Row("GPT", "next token", [scores["lm_accuracy"]], majority_accuracy(words), result.seconds)
-    )
+    accuracy, commonest = result.scores["lm_accuracy"], corpus.commonest_share(tokenizer)
+    story.rows.append(Row("GPT", "next token", [accuracy], commonest, result.seconds))
     generator = torch.Generator().manual_seed(settings.seed)
     prompt = "mara has a sparrow ."
     start = torch.tensor([[tokenizer.eos_id, *tokenizer.encode(prompt, special_tokens=False)]])
@@ -359,37 +350,28 @@ def _gpt(
 T5_TASKS = ("summary", "question", "class")
 
 
-def _t5(
-    story: Story,
-    settings: StorySettings,
-    documents: list[list[str]],
-    held_out: list[list[str]],
-    sentences: list[str],
-    say: Callable[[str], None],
-) -> None:
+def _t5(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]) -> None:
     say("5. T5: spans, then one model for three tasks")
     # The tasks' own words ("summarize", "positive") are to be in the vocabulary too.
     size = settings.text_to_text_size
     examples = {task: text_to_text(task, size, seed=settings.seed) for task in T5_TASKS}
     wordings = [text for task in T5_TASKS for pair in examples[task] for text in pair]
     tokenizer = WordVocab.train(
-        sentences + wordings, vocab_size=4096, layout="t5", num_sentinels=20
+        corpus.sentences + wordings, vocab_size=4096, layout="t5", num_sentinels=20
     )
     t5 = _fresh("t5-micro", "lm", settings.seed, tokenizer)
     config = PretrainConfig(
         num_steps=settings.t5_steps,
         lr=1.5e-3,
         max_length=40,
-        precision=settings.precision,
-        seed=settings.seed,
-        progress=settings.progress,
+        **_shared(settings),
     )
     result = pretrain_t5(
         t5,
         tokenizer,
-        encode_documents(tokenizer, documents),
+        encode_documents(tokenizer, corpus.documents),
         config,
-        held_out=encode_documents(tokenizer, held_out),
+        held_out=encode_documents(tokenizer, corpus.held_out),
     )
     story.rows.append(Row("T5", "spans", [result.scores["span_accuracy"]], None, result.seconds))
     train = text_to_text_tensors(tokenizer, [pair for task in T5_TASKS for pair in examples[task]])
@@ -402,9 +384,7 @@ def _t5(
             epochs=settings.text_to_text_epochs,
             batch_size=32,
             lr=3e-4,  # 1e-3 unlearns the words that the labelled examples do not hold
-            precision=settings.precision,
-            seed=settings.seed,
-            progress=settings.progress,
+            **_shared(settings),
         )
         tuned = finetune(model, train, tuning, description=f"three tasks, {name}")
         for task in T5_TASKS:
@@ -442,6 +422,11 @@ def write_answers(model: T5, tokenizer: Tokenizer, sources: list[str]) -> list[s
         eos_id=tokenizer.eos_id,
     )
     return [tokenizer.decode(row) for row in ids.tolist()]
+
+
+def _shared(settings: StorySettings) -> dict[str, Any]:
+    """What every training of the story has in common."""
+    return {name: getattr(settings, name) for name in ("precision", "seed", "progress")}
 
 
 def _fresh(
