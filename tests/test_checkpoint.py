@@ -303,7 +303,7 @@ def test_the_huggingface_layout_is_written_and_read(model, tokenizer, tmp_path):
     assert not loaded.training
     assert read_description(tmp_path)["classes"] == ["a", "b", "c"]
     assert its_tokenizer.fingerprint == piecewise.fingerprint
-    batch = its_tokenizer(TEXTS)
+    batch = its_tokenizer(TEXTS, max_length=16)
     assert torch.equal(loaded(**batch), model.eval()(**batch))
 
 
@@ -319,7 +319,7 @@ def test_a_fresh_part_of_another_ones_checkpoint_is_told(model, tmp_path):
 
 
 def test_a_tokenizer_of_no_such_layout_is_refused(model, tokenizer, tmp_path):
-    with pytest.raises(ValueError, match='layout must be "minift" for a word tokenizer'):
+    with pytest.raises(ValueError, match='layout must be "minift" for a word_vocab tokenizer'):
         save(model, tmp_path / "new", tokenizer, layout="huggingface")
     assert not (tmp_path / "new").exists()
 

@@ -139,9 +139,7 @@ class BertEmbedding(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.init_std = config.init_std
-        self.tokens = nn.Embedding(
-            config.vocab_size, config.hidden_size, padding_idx=config.pad_id
-        )
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_id)
         self.positions = nn.Embedding(config.max_positions, config.hidden_size)
         self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
