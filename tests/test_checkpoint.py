@@ -293,7 +293,7 @@ def test_an_unknown_layout_is_refused(model, tmp_path):
         save(model, tmp_path, layout="onnx")
 
 
-def test_the_huggingface_layout_is_written_and_read(model, tokenizer, tmp_path):
+def test_the_huggingface_layout_is_written_and_read(model, tmp_path):
     pytest.importorskip("safetensors")
     piecewise = WordPiece.train(TEXTS, vocab_size=40)
     save(model, tmp_path, piecewise, layout="huggingface", classes=["a", "b", "c"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,12 @@ def test_other_data_than_tensors_is_refused(content, message, tmp_path):
 
     with pytest.raises(ValueError, match=rf"pytorch_model\.bin: .*{message}"):
         read_weights(tmp_path)
+
+
+def test_without_the_extra_it_is_said_what_to_install(tmp_path, monkeypatch):
+    torch.save(TENSORS, tmp_path / "pytorch_model.bin")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+
+    assert_is_tensors(read_weights(tmp_path))  # a .bin file needs nothing
+    with pytest.raises(ImportError, match=r"x\.safetensors: .* pip install 'minift\[interop\]'"):
+        read_weights(tmp_path / "x.safetensors")

@@ -157,6 +157,7 @@ def raising(error: BaseException) -> Callable[[Sequence[str] | None], None]:
         (FileNotFoundError(2, "No such file or directory", "a.txt"), "a.txt: No such file"),
         (IsADirectoryError(21, "Is a directory", "runs"), "runs: Is a directory"),
         (FileNotFoundError("folder must hold a.idx"), "folder must hold a.idx"),
+        (ImportError("a.x needs safetensors: pip install it"), "a.x needs safetensors: pip"),
         (NonFiniteLossError(3, float("nan"), 0.1), "not finite at step 3"),
     ],
 )
