@@ -1,0 +1,86 @@
+"""train_nlp.py takes folders in the Hugging Face layout wherever it takes our own."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import minift
+from minift.tokenizers import ByteBPE, Tokenizer, Unigram, WordPiece
+
+SCRIPT = Path(__file__).parents[2] / "train_nlp.py"
+TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."] * 4
+TOKENIZERS: dict[str, type[Tokenizer]] = {"bert": WordPiece, "gpt": ByteBPE, "t5": Unigram}
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_nlp", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+train_nlp = load_script()
+
+
+@pytest.fixture(autouse=True)
+def _needs_safetensors() -> None:
+    pytest.importorskip("safetensors")
+
+
+def saved(family: str, head: str | None, folder: Path) -> str:
+    """A small model with more rows than tokens, and its tokenizer, as others would save them."""
+    torch.manual_seed(0)
+    size = {"bert": 60, "gpt": 270, "t5": 40}[family]
+    tokenizer = TOKENIZERS[family].train(TEXTS, vocab_size=size)  # type: ignore[attr-defined]
+    model = minift.create_model(
+        f"{family}-micro",
+        head=head,
+        vocab_size=320,
+        hidden_size=16,
+        num_layers=1,
+        num_heads=2,
+        intermediate_size=24,
+    )
+    minift.save(model, folder, tokenizer, layout="huggingface")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "head"), [("bert", None), ("bert", "mlm"), ("gpt", "lm"), ("gpt", None)]
+)
+def test_a_folder_is_finetuned_and_then_serves(family, head, tmp_path, capsys):
+    data = tmp_path / "data.tsv"
+    rows = [f"{text}\t{number % 2}\n" for number, text in enumerate(TEXTS)]
+    data.write_text("sentence\tlabel\n" + "".join(rows))
+    source, out = saved(family, head, tmp_path / "theirs"), str(tmp_path / "ours")
+
+    flags = ["--data", str(data), "--no-progress", "--epochs", "8", "--lr", "0.01"]
+    train_nlp.main(["finetune", "--from", source, *flags, "--out", out])
+    train_nlp.main(["predict", "--from", out, TEXTS[0]])
+
+    assert "weights were trained" in capsys.readouterr().out
+    assert minift.load(out).num_classes == 2
+
+
+def test_a_mask_is_filled(tmp_path, capsys):
+    train_nlp.main(["fill-mask", "--from", saved("bert", "mlm", tmp_path), "the [MASK] sat"])
+
+    assert capsys.readouterr().out.startswith("mask 1: ")
+
+
+@pytest.mark.parametrize("family", ["gpt", "t5"])
+def test_text_is_generated_also_with_rows_of_no_token(family, tmp_path, capsys):
+    source = saved(family, "lm", tmp_path)
+
+    for seed in range(5):  # of 320 rows many are no token's, and one of them is drawn soon
+        flags = ["--seed", str(seed), "--max-new-tokens", "12", "--temperature", "2"]
+        train_nlp.main([*flags[:2], "generate", "--from", source, "the cat", *flags[2:]])
+
+    assert len(capsys.readouterr().out.splitlines()) >= 5
