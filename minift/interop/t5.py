@@ -25,24 +25,22 @@ EMBEDDING = [
 HEADS = [("head.decoder", "lm_head")]
 # Their blocks are lists: of the encoder 0 attention, 1 feed-forward; of the decoder 0 attention,
 # 1 attention to the encoder, 2 feed-forward.
-ENCODER = [
+SELF_ATTENTION = [
     ("attention.sublayer.query", "layer.0.SelfAttention.q"),
     ("attention.sublayer.key", "layer.0.SelfAttention.k"),
     ("attention.sublayer.value", "layer.0.SelfAttention.v"),
     ("attention.sublayer.output", "layer.0.SelfAttention.o"),
     ("attention.norm", "layer.0.layer_norm"),
     ("position_bias.table", "layer.0.SelfAttention.relative_attention_bias"),
+]
+ENCODER = [
+    *SELF_ATTENTION,
     ("feed_forward.sublayer.gate", "layer.1.DenseReluDense.wi_1"),
     ("feed_forward.sublayer.contract", "layer.1.DenseReluDense.wo"),
     ("feed_forward.norm", "layer.1.layer_norm"),
 ]
 DECODER = [
-    ("attention.sublayer.query", "layer.0.SelfAttention.q"),
-    ("attention.sublayer.key", "layer.0.SelfAttention.k"),
-    ("attention.sublayer.value", "layer.0.SelfAttention.v"),
-    ("attention.sublayer.output", "layer.0.SelfAttention.o"),
-    ("attention.norm", "layer.0.layer_norm"),
-    ("position_bias.table", "layer.0.SelfAttention.relative_attention_bias"),
+    *SELF_ATTENTION,
     ("cross_attention.sublayer.query", "layer.1.EncDecAttention.q"),
     ("cross_attention.sublayer.key", "layer.1.EncDecAttention.k"),
     ("cross_attention.sublayer.value", "layer.1.EncDecAttention.v"),
