@@ -40,6 +40,7 @@ from minift.tokenizers import load_tokenizer as _load_tokenizer
 from minift.training.files import load_tensors, save_tensors, write_text
 
 FORMAT = "minift 1"
+MAX_PADDING = 1024  # others' vocabularies are padded to a multiple of 8, 64, ... at most of this
 
 
 def save(
@@ -155,8 +156,8 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         description = read_description(source)
         _require_same(description["tokenizer"], tokenizer, f"{source}")
         rows = description.get("vocab_size")
-        # Fewer tokens than rows are usual: vocabularies are padded to multiples. More fit nowhere.
-        if isinstance(rows, int) and tokenizer.vocab_size > rows:
+        # More tokens than rows fit nowhere; far fewer mean that a part of them was lost.
+        if isinstance(rows, int) and not 0 <= rows - tokenizer.vocab_size < MAX_PADDING:
             raise ValueError(
                 f"{path}: vocab_size is {rows}, the tokenizer beside it has "
                 f"{tokenizer.vocab_size} tokens"

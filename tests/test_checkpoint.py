@@ -324,15 +324,24 @@ def test_a_tokenizer_of_no_such_layout_is_refused(model, tokenizer, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_tokenizer_beside_a_smaller_vocabulary_is_refused(model, tmp_path):
+@pytest.mark.parametrize("rows", [20, 5000])
+def test_a_tokenizer_beside_another_vocabulary_is_refused(model, tmp_path, rows):
     pytest.importorskip("safetensors")
     save(model, tmp_path, WordPiece.train(TEXTS, vocab_size=40), layout="huggingface")
-    edit(tmp_path, vocab_size=20)
+    edit(tmp_path, vocab_size=rows)
 
     with pytest.raises(
-        ValueError, match=r"config\.json: vocab_size is 20, the tokenizer beside it"
+        ValueError, match=rf"config\.json: vocab_size is {rows}, the tokenizer beside it"
     ):
         load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_padded_to_a_multiple_is_taken(model, tmp_path):
+    pytest.importorskip("safetensors")
+    save(model, tmp_path, WordPiece.train(TEXTS, vocab_size=40), layout="huggingface")
+    edit(tmp_path, vocab_size=128)
+
+    assert load_tokenizer(tmp_path).vocab_size <= 40
 
 
 def test_a_file_of_resnet_weights_is_a_checkpoint(tmp_path):

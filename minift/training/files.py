@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,9 @@ def load_tensors(path: str | Path) -> Any:
 
 def _read(file: IO[bytes], path: str | Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds odd in a file is refused below
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # reading a damaged pickle can end in any of them
         # torch writes zip archives, whose table of contents comes last: half of one is none. In a
         # bare pickle, as torch wrote them before, the refusal names what was to be called.

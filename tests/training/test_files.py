@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,3 +79,13 @@ def test_pickle_that_wants_code_is_refused(tmp_path: Path) -> None:
     torch.save({"fraction": Fraction(1, 2)}, path)
     with pytest.raises(ValueError, match=r"stranger.pt: holds Python objects"):
         load_tensors(path)
+
+
+def test_bare_pickle_that_wants_code_is_refused_with_no_other_word(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "stranger.bin"
+    path.write_bytes(pickle.dumps(Fraction(1, 2)))
+    with pytest.raises(ValueError, match=r"stranger.bin: (holds Python objects|is cut off)"):
+        load_tensors(path)
+    assert not recwarn.list
