@@ -63,7 +63,7 @@ class Row:
 
 ROWS = {
     "resnet": Row(
-        lambda *head: ResNet(ResNetConfig((1, 1), width=4), *head), pictures, pretrain_head=None
+        lambda *head: ResNet(ResNetConfig((1, 1), width=8), *head), pictures, pretrain_head=None
     ),
     "word2vec": Row(
         lambda *head: Word2Vec(Word2VecConfig(vocab_size=V, hidden_size=16), *head),

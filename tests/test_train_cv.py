@@ -27,7 +27,7 @@ from minift.recipes.finetuning import FinetuneConfig, Finetuned
 from minift.recipes.sources import load_pictures
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--no-progress", "--model", "resnet8", "--config", "width=4"]
+TINY = ["--no-progress", "--model", "resnet8", "--config", "width=8"]
 
 
 def load_script() -> ModuleType:
@@ -114,7 +114,7 @@ def test_same_seed_gives_the_same_file_and_another_seed_does_not(
 
 def test_a_checkpoint_says_where_it_comes_from(work: Path) -> None:
     description = json.loads((work / "pretrained" / "config.json").read_text())
-    assert description["config"]["width"] == 4
+    assert description["config"]["width"] == 8
     assert description["classes"] == ["0", "1"]
     assert description["lineage"]["recipe"] == "train_cv.py pretrain"
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minift.models.dropout import Dropout
 from minift.models.heads import (
     ClassifyHead,
     MaskedLMHead,
@@ -143,7 +144,7 @@ class BertEmbedding(nn.Module):
         self.positions = nn.Embedding(config.max_positions, config.hidden_size)
         self.segments = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def reset_parameters(self) -> None:
         reset_normal(self, self.init_std)

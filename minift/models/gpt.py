@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minift.models.dropout import Dropout
 from minift.models.generation import Sampling, check_generates, sample
 from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
 from minift.models.layers import (
@@ -189,7 +190,7 @@ class GPTEmbedding(nn.Module):
         self.init_std = config.init_std
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.positions = nn.Embedding(config.max_positions, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def reset_parameters(self) -> None:
         reset_normal(self, self.init_std)

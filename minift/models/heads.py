@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minift.models.dropout import Dropout
 from minift.models.layers import ACTIVATIONS, reset_normal
 
 
@@ -23,7 +24,7 @@ class ClassifyHead(nn.Module):
 
     def __init__(self, config: Any, num_classes: int | None, *, bias: bool = True) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, checked_classes(num_classes), bias=bias)
         reset_normal(self, std=0.02)
 
@@ -36,7 +37,7 @@ class TagHead(nn.Module):
 
     def __init__(self, config: Any, num_classes: int | None) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classifier = nn.Linear(config.hidden_size, checked_classes(num_classes))
         reset_normal(self, std=0.02)
 

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minift.models.dropout import Dropout, dropout
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -96,7 +98,7 @@ class Attention(nn.Module):
             key,
             value,
             attn_mask=attn_mask,
-            dropout=self.dropout if self.training else 0.0,
+            dropout_rate=self.dropout if self.training else 0.0,
             is_causal=is_causal and attn_mask is None,
             scale=self.scale,
         )  # (B, H, T, D)
@@ -116,32 +118,33 @@ def attend(
     value: Tensor,
     *,
     attn_mask: Tensor | None,
-    dropout: float,
+    dropout_rate: float,
     is_causal: bool,
     scale: float,
 ) -> Tensor:
     """softmax(Q K^T * scale + bias) V; query (B, H, T, D), key and value (B, H, S, D).
 
-    torch's fused kernel does it, except where that was measured to be slow: its backward pass in
-    bf16 on a CPU takes 5 times as long as the formula written out at length 50, 2.8 times at 128,
-    and is the faster one from 512 on.
+    torch's fused kernel does it, except where that was measured to be slow on a CPU. With dropout
+    it writes the scores out just the same, and draws them one by one. In bf16 its backward pass
+    takes 5 times as long as the formula at length 50, 2.8 times at 128, and is the faster one from
+    512 on.
     """
-    S = key.shape[2]
-    is_slow_backward = query.dtype is torch.bfloat16 and query.device.type == "cpu" and S <= 256
-    if not (is_slow_backward and torch.is_grad_enabled()):
+    T, S = query.shape[2], key.shape[2]
+    is_slow_backward = query.dtype is torch.bfloat16 and S <= 256 and torch.is_grad_enabled()
+    if query.device.type != "cpu" or not (dropout_rate or is_slow_backward):
         return F.scaled_dot_product_attention(
-            query, key, value, attn_mask, dropout, is_causal=is_causal, scale=scale
+            query, key, value, attn_mask, dropout_rate, is_causal=is_causal, scale=scale
         )
     scores = (query * scale) @ key.transpose(2, 3)  # (B, H, T, S)
     if is_causal:
-        attn_mask = torch.ones(query.shape[2], S, dtype=torch.bool, device=query.device).tril()
+        attn_mask = torch.ones(T, S, dtype=torch.bool).tril()
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         # Not -inf: a query that may see nothing, in a row of padding only, would become NaN here,
         # and with it every gradient. The kernel knows that case.
         scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    weights = F.dropout(scores.softmax(dim=-1), dropout)
+    weights = dropout(scores.softmax(dim=-1), dropout_rate)
     return weights.to(value.dtype) @ value
 
 
@@ -165,7 +168,7 @@ class FeedForward(nn.Module):
         self.expand = nn.Linear(hidden_size, intermediate_size, bias=bias)
         self.gate = nn.Linear(hidden_size, intermediate_size, bias=bias) if is_gated else None
         self.contract = nn.Linear(intermediate_size, hidden_size, bias=bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C), through width F."""
@@ -190,7 +193,7 @@ class Residual(nn.Module):
         self.sublayer = sublayer
         self.norm = norm
         self.norm_first = norm_first
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, *args: Tensor | None, **options: object) -> Tensor:
         if self.norm_first:

@@ -42,9 +42,11 @@ class ResNetConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.blocks or min(self.blocks) < 1:
             raise ValueError(f"blocks must be one or more positive counts, got {self.blocks}")
-        for name in ("width", "in_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        # Of fewer than 8 channels a convolution of 1x1 with a stride, as in the shortcuts, writes
+        # beyond its memory on CPUs that have AVX2 and no more (oneDNN, issue 6035).
+        for name, least in (("width", 8), ("in_channels", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.block not in BLOCKS:
             raise ValueError(f"block must be one of {sorted(BLOCKS)}, got {self.block!r}")
         if self.stem not in STEM_STRIDES:

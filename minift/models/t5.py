@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minift.models.dropout import Dropout
 from minift.models.generation import Sampling, check_generates, sample
 from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
 from minift.models.layers import (
@@ -213,7 +214,7 @@ class T5Embedding(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.tokens.weight, std=1.0)
@@ -348,7 +349,7 @@ def feed_forward_branch(config: T5Config) -> Residual:
 
 def final_norm(config: T5Config) -> nn.Module:
     norm = RMSNorm(config.hidden_size, config.norm_eps)
-    return nn.Sequential(norm, nn.Dropout(config.dropout))
+    return nn.Sequential(norm, Dropout(config.dropout))
 
 
 def hide_padding(bias: Tensor | None, attention_mask: Tensor | None) -> Tensor | None:

@@ -23,10 +23,10 @@ from minift.models.resnet import ResNet, ResNetConfig
 
 OWN_SCALE = {"pixel_mean": (0.5,), "pixel_std": (0.25,)}
 CONFIGS = {
-    "basic": ResNetConfig((1, 2), width=4),
-    "bottleneck": ResNetConfig((2, 1, 1), "bottleneck", width=4, stem="paper"),
-    "grey": ResNetConfig((1, 1, 1, 1), width=4, stem="paper", in_channels=1),
-    "one layer": ResNetConfig((3,), width=4),
+    "basic": ResNetConfig((1, 2), width=8),
+    "bottleneck": ResNetConfig((2, 1, 1), "bottleneck", width=8, stem="paper"),
+    "grey": ResNetConfig((1, 1, 1, 1), width=8, stem="paper", in_channels=1),
+    "one layer": ResNetConfig((3,), width=8),
 }
 State = dict[str, Tensor]
 
@@ -213,7 +213,7 @@ DAMAGE: dict[str, tuple[Callable[[State], object], str]] = {
         r"lacks 'layer1\.0\.conv1\.weight'",
     ),
     "a number of a block out of all proportion": (
-        instead(layer1__9999__conv1__weight=(4, 4, 3, 3)),
+        instead(layer1__9999__conv1__weight=(8, 8, 3, 3)),
         r"\d+ weights cannot be those of 10002 blocks",
     ),
     "a number of many digits": (
@@ -221,18 +221,18 @@ DAMAGE: dict[str, tuple[Callable[[State], object], str]] = {
         r"has 'layer1\.9999",
     ),
     "another size": (
-        instead(layer1__0__conv2__weight=(4, 5, 3, 3)),
-        r"'layer1\.0\.conv2\.weight' must be \(4, 4, 3, 3\) by the other weights, got \(4, 5",
+        instead(layer1__0__conv2__weight=(8, 5, 3, 3)),
+        r"'layer1\.0\.conv2\.weight' must be \(8, 8, 3, 3\) by the other weights, got \(8, 5",
     ),
-    "a stem of another kernel": (instead(conv1__weight=(4, 3, 5, 5)), r"with k 7 or 3, got"),
-    "a stem without width": (instead(conv1__weight=(0, 3, 3, 3)), r"width must be at least 1"),
-    "a stem without channels": (instead(conv1__weight=(4, 0, 3, 3)), r"in_channels must be"),
+    "a stem of another kernel": (instead(conv1__weight=(8, 3, 5, 5)), r"with k 7 or 3, got"),
+    "a stem without width": (instead(conv1__weight=(0, 3, 3, 3)), r"width must be at least 8"),
+    "a stem without channels": (instead(conv1__weight=(8, 0, 3, 3)), r"in_channels must be"),
     "a stem that is no convolution": (instead(conv1__weight=(4,)), r"with k 7 or 3, got \(4,\)"),
     "an unknown weight in the trunk": (instead(layer1__0__se__weight=(4,)), r"has 'layer1\.0\.se"),
-    "a head of another width": (instead(fc__weight=(5, 9)), r"'fc\.weight' must be \(5, 8\)"),
+    "a head of another width": (instead(fc__weight=(5, 9)), r"'fc\.weight' must be \(5, 16\)"),
     "too many layers": (
-        instead(**{f"layer{n}__0__conv1__weight": (4, 4, 3, 3) for n in range(3, 99)}),
-        r"'layer3\.0\.conv1\.weight' must be \(16, 8, 3, 3\)",
+        instead(**{f"layer{n}__0__conv1__weight": (8, 8, 3, 3) for n in range(3, 99)}),
+        r"'layer3\.0\.conv1\.weight' must be \(32, 16, 3, 3\)",
     ),
     "no tensors by name": (lambda _: [torch.zeros(1)], "must hold tensors by name"),
     "a number among the tensors": (lambda state: {**state, "epoch": 3}, "got int for 'epoch'"),

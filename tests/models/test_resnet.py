@@ -306,7 +306,7 @@ def test_config_comes_back_equal_from_json():
         ({"blocks": (1, 0)}, r"blocks must be .* got \(1, 0\)"),
         ({"block": "wide"}, "block must be one of .* got 'wide'"),
         ({"stem": "big"}, "stem must be one of .* got 'big'"),
-        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"width": 7}, "width must be at least 8, got 7"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
         ({"pixel_mean": (0.5, 0.5)}, "pixel_mean must be 1 or 3 numbers"),
         ({"pixel_mean": ("a",)}, "pixel_mean must be 1 or 3 numbers"),

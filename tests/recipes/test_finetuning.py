@@ -289,7 +289,7 @@ def test_pictures_are_segmented_and_located(head, num_classes, score_name, least
 
 def test_a_head_that_reads_frozen_stages_is_trained_uncached():
     torch.manual_seed(0)
-    model = ResNet(ResNetConfig((1, 1), width=4), "segment", 2)
+    model = ResNet(ResNetConfig((1, 1), width=8), "segment", 2)
     before = weights(model)
 
     run(model, squares(16), epochs=1, num_frozen=2)

@@ -82,7 +82,7 @@ def pictures() -> dict[str, Tensor]:
 def make(name: str) -> Model:
     torch.manual_seed(0)
     if name == "resnet":
-        return ResNet(ResNetConfig((1, 1), width=4), "classify", 2)
+        return ResNet(ResNetConfig((1, 1), width=8), "classify", 2)
     if name in ("cbow", "skipgram"):
         vocab_size = TOKENIZERS["bert"].vocab_size
         return Word2Vec(Word2VecConfig(vocab_size=vocab_size, hidden_size=16), "pretrain")
