@@ -79,14 +79,20 @@ class Tokens(NamedTuple):
     input_ids: Tensor
     attention_mask: Tensor | None
     token_type_ids: Tensor | None
+    reads: Tensor | None = None
 
 
 class Encoded(NamedTuple):
-    """What flows between stages: hidden (B, T, C); pooled (B, C) is None below the pooler."""
+    """What flows between stages: hidden (B, T, C); pooled (B, C) is None below the pooler.
+
+    reads (B, M) int64 are the positions that anybody reads above the top block, [CLS] first, which
+    then computes no others: its hidden is (B, M, C). None means all of them.
+    """
 
     hidden: Tensor
     attention_mask: Tensor | None
     pooled: Tensor | None = None
+    reads: Tensor | None = None
 
     def feature(self) -> Tensor:
         """One vector an input, (B, C): the pooler's."""
@@ -108,7 +114,7 @@ class Bert(Model):
     ) -> None:
         stages: dict[str, nn.Module] = {"embedding": BertEmbedding(config)}
         for index in range(config.num_layers):
-            stages[f"block{index}"] = BertBlock(config)
+            stages[f"block{index}"] = BertBlock(config, is_top=index == config.num_layers - 1)
         stages["pooler"] = BertPooler(config)
         super().__init__(config, Staged(stages), head, num_classes)
 
@@ -129,9 +135,17 @@ class Bert(Model):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        reads: Tensor | None = None,
     ) -> Tokens:
-        """input_ids (B, T); attention_mask (B, T), True = real; token_type_ids (B, T) in 0, 1."""
-        return Tokens(input_ids, attention_mask, token_type_ids)
+        """input_ids (B, T); attention_mask (B, T), True = real; token_type_ids (B, T) in 0, 1;
+        reads (B, M) as in `Encoded`."""
+        return Tokens(input_ids, attention_mask, token_type_ids, reads)
+
+    def forward_from(self, flow: Any, start: int = 0) -> Any:
+        if self.head_name == "classify":  # it reads [CLS] alone
+            B = flow[0].shape[0]
+            flow = flow._replace(reads=flow[0].new_zeros(B, 1, dtype=torch.int64))
+        return super().forward_from(flow, start)
 
 
 class BertEmbedding(nn.Module):
@@ -158,15 +172,17 @@ class BertEmbedding(nn.Module):
         embedded = (
             self.tokens(tokens.input_ids) + self.positions.weight[:T] + self.segments(segments)
         )
-        return Encoded(self.dropout(self.norm(embedded)), tokens.attention_mask)
+        hidden = self.dropout(self.norm(embedded))  # (B, T, C)
+        return Encoded(hidden, tokens.attention_mask, reads=tokens.reads)
 
 
 class BertBlock(nn.Module):
     """Self-attention, then feed-forward, each with its norm after the sum (post-norm)."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, *, is_top: bool = False) -> None:
         super().__init__()
         self.init_std = config.init_std
+        self.is_top = is_top
         self.attention = Residual(
             Attention(
                 hidden_size=config.hidden_size,
@@ -194,7 +210,12 @@ class BertBlock(nn.Module):
     def forward(self, flow: Encoded) -> Encoded:
         T = flow.hidden.shape[1]
         attn_mask = attend_mask(flow.attention_mask, T, is_causal=False)
-        hidden = self.attention(flow.hidden, attn_mask=attn_mask)
+        queries = flow.hidden
+        if self.is_top and flow.reads is not None:
+            # The others are still read from, as keys and values, but nobody asks what they become:
+            # in pretraining that saves most of a block, in classifying nearly all of it.
+            queries = queries.take_along_dim(flow.reads[:, :, None], dim=1)  # (B, M, C)
+        hidden = self.attention(queries, flow.hidden, attn_mask=attn_mask)
         return flow._replace(hidden=self.feed_forward(hidden))
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -324,14 +325,26 @@ def bert_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]
     """MLM, and NSP if the head has it; words are predicted only where one is asked for."""
     assert isinstance(model, Model)
     inputs = (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
-    flow = model.trunk(model.prepare(*inputs))
-    selected = batch["mlm_labels"] != -100
-    labels = batch["mlm_labels"][selected]  # (M,)
-    logits = model.head(flow, selected)
+    reads, is_asked = reading_positions(batch["mlm_labels"] != -100)  # (B, M) each
+    flow = model.trunk(model.prepare(*inputs, reads))
+    labels = batch["mlm_labels"].gather(1, reads)[is_asked]  # (number of masked words,)
+    logits = model.head(flow, is_asked)
     if model.head_name == "pretrain":
         return mlm_nsp_loss(logits.mlm.float(), labels, logits.nsp.float(), batch["next_labels"])
     mlm = token_scores(logits.float(), labels)
     return mlm.loss, {"mlm_loss": mlm.loss.detach(), "mlm_accuracy": mlm.accuracy}
+
+
+def reading_positions(selected: Tensor) -> tuple[Tensor, Tensor]:
+    """The positions that BERT's head reads: [CLS] first, then the selected ones, row by row.
+
+    selected is (B, T) bool. Returns positions (B, M) int64, where M is 1 + the most in any row, and
+    which of them were selected, (B, M) bool: the others fill up the shorter rows.
+    """
+    most = int(selected.sum(dim=1).max())
+    chosen = selected.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    positions = F.pad(chosen, (1, 0))  # [CLS] stands at 0
+    return positions, F.pad(selected.gather(1, chosen), (1, 0))
 
 
 def pretrain_gpt(

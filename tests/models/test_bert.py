@@ -194,3 +194,29 @@ def test_spans_are_learnt():
 def test_a_language_model_is_none_of_its_heads():
     with pytest.raises(ValueError, match=r"head must be one of \['classify', 'mlm', .* got 'lm'"):
         Bert(TINY, "lm")
+
+
+def test_a_classifier_computes_of_the_top_block_only_what_it_reads():
+    model, (ids, mask) = make("classify", 3).eval(), batch()
+    whole = model.head(model.trunk(model.prepare(ids, mask)))
+    lengths = []
+    top = model.trunk.stages["block1"]
+    top.register_forward_hook(lambda block, flow, output: lengths.append(output.hidden.shape[1]))
+
+    logits = model(ids, mask)
+
+    assert lengths == [1]
+    # Products of other shapes may round otherwise.
+    torch.testing.assert_close(logits, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_positions_that_are_read_are_as_if_all_were_computed():
+    model, (ids, mask) = make().eval(), batch()
+    reads = torch.tensor([[0, 3, 7], [0, 4, 0], [0, 1, 0], [0, 6, 2]])
+    whole = model(ids, mask)
+
+    some = model(ids, mask, reads=reads)
+
+    torch.testing.assert_close(some.pooled, whole.pooled, atol=1e-6, rtol=1e-5)
+    expected = whole.hidden.take_along_dim(reads[:, :, None], dim=1)
+    torch.testing.assert_close(some.hidden, expected, atol=1e-6, rtol=1e-5)

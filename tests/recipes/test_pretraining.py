@@ -220,6 +220,36 @@ def test_a_run_that_is_stopped_while_it_is_judged_loses_nothing(tmp_path, monkey
     assert all(torch.equal(p, q) for p, q in zip(again.parameters(), trained.parameters()))
 
 
+def test_reading_positions_are_cls_and_the_selected_in_order():
+    selected = torch.tensor([[0, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=torch.bool)
+
+    positions, is_selected = pretraining.reading_positions(selected)
+
+    assert positions.tolist() == [[0, 2, 4], [0, 1, 0], [0, 0, 1]]
+    assert is_selected.tolist() == [[False, True, True], [False, True, False], [False] * 3]
+
+
+def test_bert_s_loss_is_that_of_computing_every_position():
+    model = make("bert").eval()
+    ids = torch.randint(5, 20, (3, 12), generator=torch.Generator().manual_seed(0))
+    labels = torch.full_like(ids, -100)
+    labels[0, 2], labels[0, 9], labels[2, 5] = 7, 8, 9
+    batch = {
+        "input_ids": ids,
+        "attention_mask": torch.arange(12) < torch.tensor([[12], [7], [10]]),
+        "token_type_ids": torch.zeros_like(ids),
+        "mlm_labels": labels,
+        "next_labels": torch.tensor([0, 1, 1]),
+    }
+    inputs = (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+    logits = model(*inputs)
+    expected, _ = pretraining.mlm_nsp_loss(logits.mlm, labels, logits.nsp, batch["next_labels"])
+
+    loss, _ = pretraining.bert_loss(model, batch)
+
+    torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["bert", "gpt", "t5"])
 def test_held_out_text_that_is_too_short_is_refused_before_the_training(name):
     model = make(name)
