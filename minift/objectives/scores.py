@@ -28,13 +28,12 @@ def token_scores(logits: Tensor, labels: Tensor, ignore_index: int = -100) -> Sc
     logits is (..., K) and labels (...) int64: classes are (B, K) with (B,), tokens (B, T, V) with
     (B, T). Returns scalars; the loss carries the gradient.
     """
-    # Select first: MLM asks for 15% of the tokens, and softmax over V is the expensive part.
     counts = labels != ignore_index
-    logits, labels = logits[counts], labels[counts]
-    num_labels = logits.new_tensor(len(labels), dtype=torch.int64)
+    num_labels = counts.sum()
     divisor = num_labels.clamp(min=1)
-    loss = F.cross_entropy(logits, labels, reduction="sum") / divisor
-    accuracy = (logits.detach().argmax(dim=-1) == labels).sum() / divisor
+    flat = logits.flatten(0, -2), labels.flatten()
+    loss = F.cross_entropy(*flat, ignore_index=ignore_index, reduction="sum") / divisor
+    accuracy = ((logits.detach().argmax(dim=-1) == labels) & counts).sum() / divisor
     return Score(loss, accuracy, num_labels)
 
 

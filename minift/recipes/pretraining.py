@@ -380,7 +380,7 @@ def gpt_blocks(documents: Documents, tokenizer: Tokenizer, config: PretrainConfi
 def gpt_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy of each next token."""
     logits = model(batch["input_ids"])
-    lm = token_scores(logits[:, :-1].float(), shift_labels(batch["input_ids"])[:, :-1])
+    lm = token_scores(logits.float(), shift_labels(batch["input_ids"]))
     return lm.loss, {"lm_loss": lm.loss.detach(), "lm_accuracy": lm.accuracy}
 
 
