@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from minift.interop.files import read_json
@@ -33,7 +34,7 @@ from minift.interop.huggingface import (
     save_folder,
 )
 from minift.interop.resnet import load_resnet
-from minift.models.registry import CONFIGS, build_model, checked_fields
+from minift.models.registry import CONFIGS, build_model, build_with_weights, checked_fields
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.tokenizers import load_tokenizer as _load_tokenizer
@@ -133,14 +134,15 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
         raise ValueError(f"{path}: family must be one of {list(CONFIGS)}, got {family!r}")
     try:
         config = CONFIGS[family](**checked_fields(family, description["config"]))
-        model = build_model(family, config, description["head"], description["num_classes"])
+        with torch.device("meta"):  # shapes without memory, until they are known to fit
+            shapes = build_model(family, config, description["head"], description["num_classes"])
     except (TypeError, ValueError, RuntimeError) as error:  # torch's: too large for the memory
         raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
     if _digest(folder / "model.pt") != description["weights"]:
         raise ValueError(f"{folder / 'model.pt'} is damaged or does not belong to {path}")
     weights = load_tensors(folder / "model.pt")
-    _require_fit(weights, dict(model.state_dict()), folder / "model.pt")
-    model.load_state_dict(weights)
+    _require_fit(weights, dict(shapes.state_dict()), folder / "model.pt")
+    model = build_with_weights(family, config, shapes.head_name, shapes.num_classes, weights)
     model.tokenizer_id = description["tokenizer"]
     head = head or model.head_name
     if head != model.head_name or num_classes not in (None, model.num_classes):

@@ -25,7 +25,7 @@ from minift.interop.files import (
 from minift.interop.gpt2 import GPT2Family
 from minift.interop.names import Family, NameMap, Report, State, match
 from minift.interop.t5 import T5Family
-from minift.models.registry import CONFIGS, build_model
+from minift.models.registry import CONFIGS, build_model, build_with_weights
 from minift.stages import Model
 from minift.training.files import write_text
 
@@ -48,7 +48,9 @@ def load_folder(
 
     Returns
     -------
-    model, report : the report has our names as matched and missing, theirs as unexpected.
+    model, report : the report has our names as matched and missing, theirs as unexpected. Weights
+        of a .safetensors file are mapped: another file may take its name, as all here is written,
+        but it must not be changed in place while the model lives.
 
     Raises
     ------
@@ -89,8 +91,7 @@ def load_folder(
         optional=family.optional,
         use_head=use_head,
     )
-    model = build_model(family.family, config, head, num_classes)
-    model.load_state_dict(values, strict=False)  # what is missing is in the report
+    model = build_with_weights(family.family, config, head, num_classes, values)
     return model.eval(), report
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from minift.models import bert, gpt, resnet, t5, word2vec
 from minift.stages import Model
@@ -85,6 +89,42 @@ def build_model(family: str, config: Any, head: str | None, num_classes: int | N
     """Make a model of a family from its configuration."""
     model_class: Any = FAMILIES[family]
     return model_class(config, head=head, num_classes=num_classes)
+
+
+def build_with_weights(
+    family: str,
+    config: Any,
+    head: str | None,
+    num_classes: int | None,
+    values: Mapping[str, Tensor],
+) -> Model:
+    """Make a model whose weights are the tensors of `values`, by name; of the right shapes.
+
+    They become the trunk's weights themselves, without a copy, so that of a mapped file nothing is
+    read before it is used, and no number is drawn only to be overwritten. A stage or head that
+    `values` has not, or not all of, draws its own.
+    """
+    with torch.device("meta"):  # shapes without memory
+        model = build_model(family, config, None, None)
+    values = {
+        name: value.float().contiguous() if value.is_floating_point() else value
+        for name, value in values.items()
+    }
+    model.load_state_dict(_part(values, "trunk."), strict=False, assign=True)
+    for name, stage in model.trunk.stages.items():
+        if any(weight.is_meta for weight in stage.state_dict().values()):
+            stage.to_empty(device="cpu")
+            stage.reset_parameters()  # type: ignore[operator]
+            stage.load_state_dict(_part(values, f"trunk.stages.{name}.", cut=True), strict=False)
+    model.reset_head(head, num_classes)  # tied to the weights that the trunk has now
+    own = {f"head.{name}" for name, _ in model.head_parameters()}
+    model.load_state_dict({k: v for k, v in values.items() if k in own}, strict=False)
+    return model
+
+
+def _part(values: Mapping[str, Tensor], prefix: str, cut: bool = False) -> dict[str, Tensor]:
+    begin = len(prefix) if cut else 0
+    return {name[begin:]: value for name, value in values.items() if name.startswith(prefix)}
 
 
 def checked_fields(family: str, config: dict[str, Any]) -> dict[str, Any]:

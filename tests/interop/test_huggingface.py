@@ -85,6 +85,18 @@ def test_a_model_comes_back_with_its_head(name, head, tmp_path):
     assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
 
 
+def test_training_a_mapped_model_leaves_its_file_alone(tmp_path):
+    save_folder(make(), tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    model, _ = load_folder(tmp_path)
+
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 1
+
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_tied_weights_are_written_once_and_stay_tied(tmp_path):
     save_folder(make("gpt", "lm"), tmp_path)
 

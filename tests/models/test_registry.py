@@ -11,6 +11,7 @@ from minift.models.registry import (
     CONFIGS,
     FAMILIES,
     PRESETS,
+    build_with_weights,
     checked_fields,
     create_model,
     list_models,
@@ -105,3 +106,42 @@ def test_an_unknown_head_is_refused():
 def test_weights_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match="pretrained must be False for 'bert-micro': no weights"):
         create_model("bert-micro", num_classes=2, pretrained=True)
+
+
+def small_bert(head: str = "mlm"):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "intermediate_size": 16}
+    return create_model("bert-micro", head=head, vocab_size=40, **sizes)
+
+
+def test_a_model_takes_its_weights_without_a_copy():
+    values = small_bert().state_dict()
+
+    model = build_with_weights("bert", small_bert().config, "mlm", None, values)
+
+    name = "trunk.stages.block0.attention.sublayer.query.weight"
+    assert model.state_dict()[name].data_ptr() == values[name].data_ptr()
+    assert model.head.decoder.weight is model.trunk.stages["embedding"].tokens.weight
+    assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_weights_of_half_precision_become_fp32():
+    values = {name: value.half() for name, value in small_bert().state_dict().items()}
+
+    model = build_with_weights("bert", small_bert().config, "mlm", None, values)
+
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_a_stage_that_is_not_whole_draws_what_it_lacks():
+    values = small_bert().state_dict()
+    del values["trunk.stages.pooler.dense.weight"]
+    values["trunk.stages.pooler.dense.bias"] += 1
+
+    model = build_with_weights("bert", small_bert().config, "classify", 3, values)
+
+    pooler = model.trunk.stages["pooler"].dense
+    assert 0 < pooler.weight.std() < 0.1
+    assert torch.equal(pooler.bias, torch.ones(16))
+    assert model.head.classifier.weight.shape == (3, 16)
