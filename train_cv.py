@@ -24,6 +24,8 @@ import torch
 import minift
 from minift.checkpoint import read_description
 from minift.data.batches import hold_out_rows, num_examples, take
+from minift.interop import fetch
+from minift.interop.files import weights_file
 from minift.models.registry import CONFIGS
 from minift.objectives.scores import majority_accuracy
 from minift.recipes import story_cv
@@ -36,6 +38,7 @@ from minift.recipes.cli import (
     resume_file,
     run,
     shared_flags,
+    source_flags,
 )
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.pictures import contact_sheet, encode_png
@@ -215,10 +218,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     data.add_argument("--data-dir", help="folder of the idx files")
     data.add_argument("--num-train", type=at_least_one,
                       help="pictures to train on (default: all; of shapes, 20,000)")  # fmt: skip
-    source = argparse.ArgumentParser(add_help=False)
-    source.add_argument("--from", "--init-from", dest="source",
-                        help="a checkpoint folder, or a file of ResNet weights with torchvision's "
-                        "or timm's names (.pth, .pt, .safetensors)")  # fmt: skip
+    source = source_flags(
+        "a checkpoint folder, or a file of ResNet weights with torchvision's or timm's names "
+        "(.pth, .pt, .safetensors)"
+    )
     sizes = argparse.ArgumentParser(add_help=False)
     sizes.add_argument("--config", nargs="+", default=[], metavar="NAME=VALUE",
                        help="of the model's configuration, such as width=8")  # fmt: skip
@@ -279,6 +282,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.out = args.out or Path("runs") / (args.command or "cv")
     if args.command is not None and (args.quick or args.seeds != 1):
         parser.error("--quick and --seeds belong to the story, which has no command")
+    if getattr(args, "from_hub", None) is not None:
+        args.source = weights_file(fetch(args.from_hub))
     if args.command in ("evaluate", "predict") and args.source is None:
         parser.error("--from must name a checkpoint: a folder or a file of weights")
     return args

@@ -28,6 +28,7 @@ from torch import Tensor
 import minift
 from minift.checkpoint import read_description, require_tokenizer
 from minift.data.batches import hold_out_rows, num_examples
+from minift.interop import fetch
 from minift.models.gpt import GPT
 from minift.models.registry import CONFIGS
 from minift.models.t5 import T5
@@ -43,6 +44,7 @@ from minift.recipes.cli import (
     resume_file,
     run,
     shared_flags,
+    source_flags,
 )
 from minift.recipes.datasets import (
     answer_scores,
@@ -470,8 +472,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     length = argparse.ArgumentParser(add_help=False)
     length.add_argument("--max-length", type=int, metavar="X",
                         help="tokens a row (default: 128, or the model's positions)")  # fmt: skip
-    source = argparse.ArgumentParser(add_help=False)
-    source.add_argument("--from", "--init-from", dest="source", help="a checkpoint folder")
+    source = source_flags("a checkpoint folder")
     written = argparse.ArgumentParser(add_help=False)
     written.add_argument(
         "--max-new-tokens", type=at_least_one, default=40, help="at most (default: 40)"
@@ -567,6 +568,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.out = args.out or Path("runs") / (args.command or "nlp")
     if args.command is not None and (args.quick or args.seeds != 1):
         parser.error("--quick and --seeds belong to the story, which has no command")
+    if getattr(args, "from_hub", None) is not None:
+        args.source = fetch(args.from_hub)
     if args.command not in (None, "pretrain", "finetune") and args.source is None:
         parser.error("--from must name a checkpoint folder")
     if args.command == "pretrain" and args.num_negatives < 0:

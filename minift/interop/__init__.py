@@ -8,10 +8,12 @@
     files.py         reading files of weights that may lie
     resnet.py        a file of weights with torchvision's and timm's names
     word_vectors.py  the text and binary files of word2vec
+    hub.py           a folder from the model hub
 
 Reading order: names, bert, huggingface; the other families say only how they differ.
 """
 
+from minift.interop.hub import fetch
 from minift.interop.huggingface import class_names, is_huggingface, load_folder, save_folder
 from minift.interop.names import Report
 from minift.interop.resnet import load_resnet, save_resnet
@@ -20,6 +22,7 @@ from minift.interop.word_vectors import load_word2vec, read_vectors, save_word2v
 __all__ = [
     "Report",
     "class_names",
+    "fetch",
     "is_huggingface",
     "load_folder",
     "load_resnet",

@@ -42,6 +42,19 @@ def shared_flags() -> argparse.ArgumentParser:
     return shared
 
 
+def source_flags(help_text: str) -> argparse.ArgumentParser:
+    """--from and --from-hub: where a pretrained model is. A parent for the commands' parsers."""
+    source = argparse.ArgumentParser(add_help=False)
+    group = source.add_mutually_exclusive_group()
+    group.add_argument("--from", "--init-from", dest="source", help=help_text)
+    group.add_argument(
+        "--from-hub",
+        metavar="NAME",
+        help="a public model's name: owner/name or owner/name@revision",
+    )
+    return source
+
+
 def add_config(
     parser: argparse.ArgumentParser, config_class: type, skip: Sequence[str] = (), **defaults: Any
 ) -> None:

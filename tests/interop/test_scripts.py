@@ -84,3 +84,22 @@ def test_text_is_generated_also_with_rows_of_no_token(family, tmp_path, capsys):
         train_nlp.main([*flags[:2], "generate", "--from", source, "the cat", *flags[2:]])
 
     assert len(capsys.readouterr().out.splitlines()) >= 5
+
+
+def test_a_name_on_the_hub_stands_for_its_folder(tmp_path, capsys, monkeypatch):
+    folder = Path(saved("bert", "mlm", tmp_path))
+    asked = []
+    monkeypatch.setattr(train_nlp, "fetch", lambda name: asked.append(name) or folder)
+
+    train_nlp.main(["fill-mask", "--from-hub", "somebody/small-bert@v1", "the [MASK] sat"])
+
+    assert asked == ["somebody/small-bert@v1"]
+    assert capsys.readouterr().out.startswith("mask 1: ")
+
+
+def test_a_folder_and_a_name_on_the_hub_exclude_each_other(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train_nlp.main(["fill-mask", "--from", "a", "--from-hub", "b/c", "the [MASK] sat"])
+
+    assert stopped.value.code == 2
+    assert "--from-hub: not allowed with argument --from" in capsys.readouterr().err
