@@ -170,6 +170,11 @@ def flow_rows(flow: Any, rows: Tensor) -> Any:
     )
 
 
+def trim_flow(flow: Any) -> Any:
+    """Cut off what is padding in every row: a flow that has padding says how, as `trimmed()`."""
+    return flow.trimmed() if hasattr(flow, "trimmed") else flow
+
+
 def join_flows(flows: Sequence[Any]) -> Any:
     """Join flows of several batches along the batch dimension; the reverse of `flow_rows`."""
     first = flows[0]

@@ -18,7 +18,7 @@ from minift.models.gpt import GPT, GPTConfig
 from minift.models.resnet import ResNet, ResNetConfig
 from minift.models.t5 import T5, T5Config
 from minift.models.word2vec import Word2Vec, Word2VecConfig
-from minift.stages import Model
+from minift.stages import Model, trim_flow
 from minift.transfer import cache_trunk, copy_matching, param_groups, reinit_top
 
 N, T, V = 6, 8, 40
@@ -349,3 +349,17 @@ def test_an_input_of_padding_only_does_no_harm(family, is_bf16):
 
     assert logits.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt", "t5"])
+def test_a_flow_without_its_padding_gives_the_same_at_every_cut(family):
+    model, inputs = make(family).eval(), ROWS[family].inputs()
+    inputs["attention_mask"] = torch.arange(T) < torch.tensor([[3], [2], [3], [1], [2], [3]])
+    expected = model(**inputs)
+
+    for k in range(1, len(model.trunk) + 1):
+        flow = model.trunk(model.prepare(**inputs), stop=k)
+        trimmed = trim_flow(flow)
+        assert trimmed.attention_mask.shape[1] == 3
+        logits = model.forward_from(trimmed, start=k)
+        torch.testing.assert_close(logits, expected, atol=1e-6, rtol=1e-5)

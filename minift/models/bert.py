@@ -32,6 +32,7 @@ from minift.models.layers import (
     attend_mask,
     check_length,
     reset_normal,
+    used_length,
 )
 from minift.stages import Model, Staged
 
@@ -93,6 +94,13 @@ class Encoded(NamedTuple):
     attention_mask: Tensor | None
     pooled: Tensor | None = None
     reads: Tensor | None = None
+
+    def trimmed(self) -> Encoded:
+        """Without the positions that are padding in every row."""
+        if self.attention_mask is None or self.reads is not None:
+            return self
+        T = used_length(self.attention_mask)
+        return self._replace(hidden=self.hidden[:, :T], attention_mask=self.attention_mask[:, :T])
 
     def feature(self) -> Tensor:
         """One vector an input, (B, C): the pooler's."""

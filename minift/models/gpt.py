@@ -27,6 +27,7 @@ from minift.models.layers import (
     attend_mask,
     check_length,
     reset_normal,
+    used_length,
 )
 from minift.stages import Model, Staged
 
@@ -84,6 +85,13 @@ class Decoded(NamedTuple):
     hidden: Tensor
     attention_mask: Tensor | None
     cache: KeyValueCache | None = None
+
+    def trimmed(self) -> Decoded:
+        """Without the positions at the end that are padding in every row."""
+        if self.attention_mask is None:
+            return self
+        T = used_length(self.attention_mask)
+        return self._replace(hidden=self.hidden[:, :T], attention_mask=self.attention_mask[:, :T])
 
     def feature(self) -> Tensor:
         """The last real token's vector, (B, C), whichever side the padding is on."""

@@ -270,6 +270,12 @@ def attend_mask(
     return (mask & (positions <= queries)) | (positions == queries)  # (B, 1, T, S)
 
 
+def used_length(attention_mask: Tensor) -> int:
+    """How many columns of a padding mask (B, S) are left without those that no row uses."""
+    used = attention_mask.any(dim=0).nonzero()
+    return int(used.max()) + 1 if len(used) else 1
+
+
 def check_length(length: int, max_positions: int) -> None:
     """A learned position embedding ends somewhere: say so before the lookup fails obscurely."""
     if length > max_positions:

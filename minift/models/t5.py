@@ -29,6 +29,7 @@ from minift.models.layers import (
     RMSNorm,
     attend_mask,
     reset_norms_and_biases,
+    used_length,
 )
 from minift.stages import Model, Staged
 
@@ -108,6 +109,17 @@ class EncodedDecoded(NamedTuple):
     def shared(self) -> tuple[str, ...]:
         """The fields without a batch dimension."""
         return ("encoder_bias", "decoder_bias")
+
+    def trimmed(self) -> EncodedDecoded:
+        """Without the positions of the input that are padding in every row."""
+        if self.attention_mask is None:
+            return self
+        S, bias = used_length(self.attention_mask), self.encoder_bias
+        return self._replace(
+            memory=self.memory[:, :S],
+            attention_mask=self.attention_mask[:, :S],
+            encoder_bias=None if bias is None else bias[:, :, :S, :S],
+        )
 
     def feature(self) -> Tensor:
         """One vector an input, (B, C): the decoder's last position."""

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minift.stages import Model, flow_rows, join_flows
+from minift.stages import Model, flow_rows, join_flows, trim_flow
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class CachedTrunk:
     def take(self, rows: Tensor, device: torch.device | str = "cpu") -> dict[str, Any]:
         """Return the batch {"flow": ..., "labels": ...} of some rows; `rows` is (R,) int64."""
         batch = {name: target[rows].to(device) for name, target in self.targets.items()}
-        return {"flow": _flow_to(flow_rows(self.flow, rows), device), **batch}
+        flow = trim_flow(flow_rows(self.flow, rows))  # to the longest of these rows, not of all
+        return {"flow": _flow_to(flow, device), **batch}
 
 
 def cache_trunk(
