@@ -347,13 +347,16 @@ class Tokenizer:
     def _text_ids(self, text: str, special_tokens: bool = True) -> list[int]:
         """Ids of a text without its frame."""
         if not special_tokens:
-            return [self._ids[token] for token in self.tokenize(text)]
-        ids = []
+            return self._plain_ids(text)
+        ids: list[int] = []
         # `split` with one group gives plain text and special tokens in turn.
         for index, part in enumerate(self._special_pattern.split(text)):
-            tokens = [part] if index % 2 else self.tokenize(part)
-            ids += [self._ids[token] for token in tokens]
+            ids += [self._ids[part]] if index % 2 else self._plain_ids(part)
         return ids
+
+    def _plain_ids(self, text: str) -> list[int]:
+        """Ids of a text taken literally; those that keep a word by its ids have their own."""
+        return [self._ids[token] for token in self.tokenize(text)]
 
     def _text_spans(self, text: str) -> list[Span]:
         """Where the tokens of `_text_ids(text)` stand."""

@@ -7,23 +7,26 @@ algorithm 1). WordPiece and byte-level BPE both learn so; they differ in their l
 
 Counting all pairs again after every merge takes the size of the text times the number of merges.
 Here each distinct word is held once with its count, a merge looks at those words only that hold the
-pair, and a heap tells which pair is next.
+pair, and there only at its neighbours; a heap tells which pair is next.
+
+Each token is written as one character, the one whose code is the token's id. So a word is a string,
+and a merge is what `str.split` and `str.join` do; from token to token through lists of ids the same
+took three times as long.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from typing import TypeVar
+from operator import add
 
-Symbol = TypeVar("Symbol", int, str)
-Pair = tuple[int, int]
+MAX_TOKENS = sys.maxunicode + 1  # there are no more characters
 
 
 def learn_merges(
-    words: Mapping[tuple[str, ...], int],
+    words: Mapping[str, int] | Mapping[tuple[str, ...], int],
     tokens: Sequence[str],
     vocab_size: int,
     join: Callable[[str, str], str],
@@ -46,21 +49,30 @@ def learn_merges(
     The vocabulary, `tokens` first, and the merges in the order they were made: each makes one new
     token. No two make the same, since what is merged within a token never depended on what stood
     around it.
+
+    Raises
+    ------
+    ValueError if `vocab_size` is above 1,114,112, the number of characters.
     """
+    if vocab_size > MAX_TOKENS:
+        raise ValueError(f"vocab_size must be at most {MAX_TOKENS}, got {vocab_size}")
     tokens = list(tokens)
-    ids = {token: index for index, token in enumerate(tokens)}
-    spellings = [[ids[symbol] for symbol in word] for word in words]
+    characters = {token: chr(index) for index, token in enumerate(tokens)}
+    spellings = ["".join(characters[symbol] for symbol in word) for word in words]
     counts = list(words.values())
 
-    pair_counts: Counter[Pair] = Counter()
-    words_with: defaultdict[Pair, set[int]] = defaultdict(set)  # may name a few words too many
+    # Pair -> the words it stands in, one for each time; from some a later merge takes it away.
+    words_with: defaultdict[str, list[int]] = defaultdict(list)
     for index, spelling in enumerate(spellings):
-        for pair in pairwise(spelling):
-            pair_counts[pair] += counts[index]
-            words_with[pair].add(index)
+        for pair in map(add, spelling, spelling[1:]):
+            words_with[pair].append(index)
+    pair_counts = {
+        pair: sum(map(counts.__getitem__, indices)) for pair, indices in words_with.items()
+    }
 
     # The heap holds one entry for each pair, at or above its true count: a merge only lowers the
     # counts of the pairs there were (an entry is put right when it comes up) and makes new pairs.
+    # Strings are ordered by their characters, so that of equal counts the smallest ids come first.
     heap = [(-pair_count, pair) for pair, pair_count in pair_counts.items()]
     heapq.heapify(heap)
     merges: list[tuple[str, str]] = []
@@ -74,42 +86,38 @@ def learn_merges(
         if pair_count < min_count:
             break
 
-        left, right = tokens[pair[0]], tokens[pair[1]]
-        merges.append((left, right))
-        merged_id = len(tokens)
-        tokens.append(join(left, right))
+        left, right = pair[0], pair[1]
+        merged = chr(len(tokens))
+        merges.append((tokens[ord(left)], tokens[ord(right)]))
+        tokens.append(join(*merges[-1]))
 
-        changes: Counter[Pair] = Counter()
+        # Left or right neighbour -> the words where it stands beside the pair, one for each time.
+        lefts: defaultdict[str, list[int]] = defaultdict(list)
+        rights: defaultdict[str, list[int]] = defaultdict(list)
         for index in words_with.pop(pair):
-            before = spellings[index]
-            spellings[index] = after = merge_pair(before, pair, merged_id)
-            for neighbours in pairwise(before):
-                changes[neighbours] -= counts[index]
-            for neighbours in pairwise(after):
-                changes[neighbours] += counts[index]
-                words_with[neighbours].add(index)
-        for neighbours, change in changes.items():
-            pair_counts[neighbours] += change
-            if change > 0:
-                heapq.heappush(heap, (-pair_counts[neighbours], neighbours))
+            parts = spellings[index].split(pair)  # the pair stood between each two
+            spellings[index] = merged.join(parts)
+            before = parts[0]
+            for after in parts[1:]:
+                if before:
+                    lefts[before[-1]].append(index)
+                if after:
+                    rights[after[0]].append(index)
+                before = after or merged  # the pair twice on end: the first is merged already
+
+        changes = [
+            # Of the pair twice on end the first was the neighbour, and ended with `right`.
+            ((right if neighbour == merged else neighbour) + left, neighbour + merged, indices)
+            for neighbour, indices in lefts.items()
+        ]
+        changes += [
+            (right + neighbour, merged + neighbour, indices)
+            for neighbour, indices in rights.items()
+        ]
+        for old_pair, new_pair, indices in changes:
+            count = sum(map(counts.__getitem__, indices))
+            pair_counts[old_pair] -= count
+            pair_counts[new_pair] = count
+            words_with[new_pair] = indices
+            heapq.heappush(heap, (-count, new_pair))
     return tokens, merges
-
-
-def merge_pair(
-    symbols: Sequence[Symbol], pair: tuple[Symbol, Symbol], merged: Symbol
-) -> list[Symbol]:
-    """Return the symbols with every occurrence of the pair replaced, from left to right.
-
-    >>> merge_pair("banana", ("a", "n"), "an")
-    ['b', 'an', 'an', 'a']
-    """
-    result: list[Symbol] = []
-    index = 0
-    while index < len(symbols):
-        if tuple(symbols[index : index + 2]) == pair:
-            result.append(merged)
-            index += 2
-        else:
-            result.append(symbols[index])
-            index += 1
-    return result

@@ -20,25 +20,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from minift.tokenizers import bert_files
 from minift.tokenizers.base import Span, Tokenizer, WordCache, check_texts, join_words
 from minift.tokenizers.bert_files import BertFiles
-from minift.tokenizers.bert_text import NOT_SPACE, read_words
+from minift.tokenizers.bert_text import NOT_SPACE, read_words, split_run
 from minift.tokenizers.layouts import LAYOUTS
 from minift.tokenizers.pair_merges import learn_merges
 
 UNKNOWN = "[UNK]"
 CONTINUATION = "##"
 MAX_WORD_LENGTH = 100  # characters
-
-
-class Spelling(NamedTuple):
-    """The pieces of a run of characters, and where in it each stands."""
-
-    pieces: list[str]
-    spans: list[Span]
 
 
 class WordPiece(Tokenizer):
@@ -87,7 +80,8 @@ class WordPiece(Tokenizer):
         self.strip_accents = strip_accents
         self.split_chinese = split_chinese
         self.max_word_length = max_word_length
-        self._cache = WordCache(self._read)
+        self._ids_of_run = WordCache(self._run_ids)
+        self._spans_of_run = WordCache(self._run_spans)
         self._starts_word = [not token.startswith(CONTINUATION) for token in self.vocab]
 
     @classmethod
@@ -111,11 +105,11 @@ class WordPiece(Tokenizer):
             from a word with other characters, nor from one of more than 100.
         """
         check_texts(texts)
-        runs = Counter(run for text in texts for run in NOT_SPACE.findall(text))
+        runs = Counter(chain.from_iterable(map(NOT_SPACE.findall, texts)))
         counts: Counter[str] = Counter()
         for run, run_count in runs.items():
-            for word in read_words(run, lowercase):
-                counts[word.text] += run_count
+            for word in split_run(run, lowercase):
+                counts[word] += run_count
         character_counts: Counter[str] = Counter()
         for text, text_count in counts.items():
             for character in text:
@@ -150,7 +144,7 @@ class WordPiece(Tokenizer):
         return cls(**bert_files.read_folder(Path(folder))._asdict())
 
     def tokenize(self, text: str) -> list[str]:
-        return list(chain.from_iterable(self._cache[run].pieces for run in NOT_SPACE.findall(text)))
+        return [self.vocab[index] for index in self._plain_ids(text)]
 
     def spans(self, text: str) -> list[Span]:
         """Return where each token stands, from the first to the last character it was read from.
@@ -160,7 +154,7 @@ class WordPiece(Tokenizer):
         return [
             (run.start() + start, run.start() + end)
             for run in NOT_SPACE.finditer(text)
-            for start, end in self._cache[run.group()].spans
+            for start, end in self._spans_of_run[run.group()]
         ]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
@@ -173,18 +167,25 @@ class WordPiece(Tokenizer):
         """
         return [self._starts_word[index] for index in ids]
 
-    def _read(self, run: str) -> Spelling:
+    def _plain_ids(self, text: str) -> list[int]:
+        return list(chain.from_iterable(map(self._ids_of_run.__getitem__, NOT_SPACE.findall(text))))
+
+    def _run_ids(self, run: str) -> tuple[int, ...]:
         """Spell a run of characters without white space between them."""
-        spelling = Spelling([], [])
+        words = split_run(run, self.lowercase, self.strip_accents, self.split_chinese)
+        return tuple(self._ids[piece] for word in words for piece, _ in self._spell(word))
+
+    def _run_spans(self, run: str) -> list[Span]:
+        """Say of each id of `_run_ids(run)` where in the run it stands."""
+        spans = []
         for word in read_words(run, self.lowercase, self.strip_accents, self.split_chinese):
             end = 0
-            for piece, size in self._spell(word.text):
+            for _, size in self._spell(word.text):
                 start, end = end, end + size
                 # Marks on one letter may have changed places.
                 places = word.places[start:end]
-                spelling.pieces.append(piece)
-                spelling.spans.append((min(places), max(places) + 1))
-        return spelling
+                spans.append((min(places), max(places) + 1))
+        return spans
 
     def _spell(self, word: str) -> list[tuple[str, int]]:
         """The longest piece first, then the longest that continues it, to the end of the word.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
-from minift.tokenizers.bert_text import NOT_SPACE, basic_tokenize, read_words
+import pytest
+
+from minift.tokenizers.bert_text import NOT_SPACE, basic_tokenize, read_words, split_run
 
 
 def test_nasty_strings_are_read_by_the_rules(
@@ -36,6 +38,17 @@ def test_a_word_knows_where_its_characters_came_from() -> None:
     words = read_words(text)
 
     assert [(word.text, word.places) for word in words] == [("(", [1]), ("ete", [2, 4, 6])]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_words_without_places_are_the_same_words(
+    lowercase: bool, nasty_texts: list[str], random_texts: list[str]
+) -> None:
+    ascii_texts = ["".join(map(chr, range(128))), "It's_me@HOME.org (a\x1cB)\x7f!?"]
+    for text in [*ascii_texts, *nasty_texts, *random_texts]:
+        for run in NOT_SPACE.findall(text):
+            words = [word.text for word in read_words(run, lowercase)]
+            assert split_run(run, lowercase) == words, ascii(run)
 
 
 def test_taking_accents_off_equals_the_normal_form_of_the_whole(random_texts: list[str]) -> None:

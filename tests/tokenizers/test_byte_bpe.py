@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,18 @@ def test_words_are_split_by_gpt2s_pattern() -> None:
         *["They", "'ll", " say", ":", " I", "'ve", " ", " 2", " dogs", "_", "x", "²", "!"],
         *["\n\n", " ok"],
     ]
+
+
+def test_what_goes_on_beyond_ascii_is_one_word() -> None:
+    assert split_words("naïve écru Zoë9٣½ !¿?\x1f…") == [
+        *["naïve", " écru", " Zoë", "9٣½", " !¿?\x1f…"]
+    ]
+
+
+def test_every_number_that_is_no_digit_is_known() -> None:
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code)) in ("Nl", "No"):
+            assert split_words(f"a{chr(code)}a") == ["a", chr(code), "a"], hex(code)
 
 
 def test_split_words_joined_are_the_text() -> None:

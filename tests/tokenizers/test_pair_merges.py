@@ -8,9 +8,20 @@ from itertools import pairwise
 
 import pytest
 
-from minift.tokenizers.pair_merges import learn_merges, merge_pair
+from minift.tokenizers.pair_merges import learn_merges
 
 Words = dict[tuple[str, ...], int]
+
+
+def merge_pair(symbols: list[str], pair: tuple[str, str], merged: str) -> list[str]:
+    """Replace every occurrence of the pair, from left to right."""
+    result: list[str] = []
+    for symbol in symbols:
+        if result and (result[-1], symbol) == pair:
+            result[-1] = merged
+        else:
+            result.append(symbol)
+    return result
 
 
 def naive_merges(
@@ -83,4 +94,12 @@ def test_incremental_counts_equal_counting_anew(letters: str, seed: int) -> None
 
 
 def test_overlapping_pairs_are_merged_from_the_left() -> None:
-    assert merge_pair("aaaaa", ("a", "a"), "aa") == ["aa", "aa", "a"]
+    # aa aa a, of which the last two have the smaller ids
+    assert learn_merges({"aaaaa": 2}, ["a"], 9, str.__add__)[1] == [
+        *[("a", "a"), ("aa", "a"), ("aa", "aaa")]
+    ]
+
+
+def test_more_tokens_than_characters_are_refused() -> None:
+    with pytest.raises(ValueError, match="vocab_size must be at most 1114112, got 1114113"):
+        learn_merges({"ab": 2}, ["a", "b"], 1_114_113, str.__add__)
