@@ -128,7 +128,8 @@ def test_a_prefix_and_then_the_rest_equals_the_whole(family):
     for k in cuts(model):
         below = model.trunk(model.prepare(**inputs), stop=k)
         assert_same(model.trunk(below, start=k), features)
-        assert_same(model.forward_from(below, start=k), whole)
+        # Up to rounding: where only a few positions are read, the products may be smaller.
+        torch.testing.assert_close(model.forward_from(below, start=k), whole)
 
 
 @EVERY_MODEL
