@@ -22,7 +22,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
 from pathlib import Path
@@ -80,30 +80,34 @@ class ByteBPE(Tokenizer):
         bytes_missing = [symbol for symbol in BYTE_TO_SYMBOL.values() if symbol not in self._ids]
         if bytes_missing:
             raise ValueError(f"vocab must hold all 256 bytes, lacks {''.join(bytes_missing)!r}")
-        for number, (left, right) in enumerate(merges):
-            for token in (left, right, left + right):
-                if token not in self._ids:
-                    raise ValueError(
-                        f"merges[{number}] must make tokens of vocab, got {left!r} + {right!r}, "
-                        f"but {token!r} is not in it"
-                    )
-        self.merges = list(merges)
         ids = self._ids
-        self._ranks = {(ids[left], ids[right]): rank for rank, (left, right) in enumerate(merges)}
+        self.merges = list(merges)
+        self._ranks: dict[tuple[int, int], int] = {}
+        self._merged_ids: list[int] = []
+        for rank, (left, right) in enumerate(merges):
+            try:
+                pair = ids[left], ids[right]
+                self._merged_ids.append(ids[left + right])
+            except KeyError as error:
+                raise ValueError(
+                    f"merges[{rank}] must make tokens of vocab, got {left!r} + {right!r}, "
+                    f"but {error} is not in it"
+                ) from None
+            self._ranks[pair] = rank
         if len(self._ranks) < len(self.merges):
-            pair, times = Counter(self.merges).most_common(1)[0]
-            raise ValueError(f"merges must hold each pair once, got {pair} {times} times")
-        self._merged_ids = [ids[left + right] for left, right in merges]
+            pair_again, times = Counter(self.merges).most_common(1)[0]
+            raise ValueError(f"merges must hold each pair once, got {pair_again} {times} times")
         self._byte_ids = [ids[BYTE_TO_SYMBOL[byte]] for byte in range(256)]
         self._ids_of_word = WordCache(self._word_ids)
 
-        whole = {self.vocab[index] for index in self.special_ids} | self.added_tokens.keys()
         # Whole tokens stand for their text, all others for the bytes that their symbols show.
-        self._bytes = {
-            token: token.encode() if token in whole else _to_bytes(token) for token in self.vocab
-        }
-        for token in whole.intersection(BYTE_TO_SYMBOL.values()):
-            if self._bytes[token] != _to_bytes(token):
+        self._whole = {self.vocab[index] for index in self.special_ids} | self.added_tokens.keys()
+        others = [token for token in self.vocab if token not in self._whole]
+        if not _SYMBOLS.issuperset("".join(others)):
+            wrong = next(token for token in others if not _SYMBOLS.issuperset(token))
+            raise ValueError(f"vocab must be written in the 256 byte symbols, got {wrong!r}")
+        for token in self._whole.intersection(BYTE_TO_SYMBOL.values()):
+            if token.encode() != _to_bytes(token):
                 raise ValueError(f"added_tokens must not be the symbol of a byte, got {token!r}")
 
     @classmethod
@@ -177,6 +181,14 @@ class ByteBPE(Tokenizer):
             return content.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return content.decode("utf-8", "replace")
+
+    @cached_property
+    def _bytes(self) -> dict[str, bytes]:
+        """Token -> what it stands for; encoding does not ask."""
+        return {
+            token: token.encode() if token in self._whole else _to_bytes(token)
+            for token in self.vocab
+        }
 
     def encode_bytes(self, content: bytes) -> list[int]:
         """Return the ids of any bytes, also of such as are no UTF-8; no special token is read.
@@ -326,6 +338,4 @@ def _show(content: bytes) -> str:
 
 
 def _to_bytes(token: str) -> bytes:
-    if not _SYMBOLS.issuperset(token):
-        raise ValueError(f"vocab must be written in the 256 byte symbols, got {token!r}")
     return token.translate(_SYMBOL_TO_BYTE).encode("latin-1")
