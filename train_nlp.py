@@ -518,8 +518,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument(
         "--window", type=at_least_one, default=5, help="word2vec's farthest neighbour"
     )
-    added.add_argument("--num-negatives", type=int, default=128,
-                       help="word2vec's drawn words; 0: all of them, the full softmax")  # fmt: skip
+    added.add_argument("--num-negatives", type=int, default=5,
+                       help="word2vec's drawn words; 0: the full softmax")  # fmt: skip
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     add_config(added, PretrainConfig, SKIP, batch_size=None, lr=None, weight_decay=None,
                max_length=None, save_every=500)  # fmt: skip

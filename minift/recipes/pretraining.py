@@ -16,7 +16,7 @@ Shapes: B batch, T length, V vocabulary. Documents are lists of sentences of tok
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from minift.data.batches import augment, epoch_batches, num_examples, steps_per_epoch, take
-from minift.models.word2vec import Word2Vec, negative_sampling_loss
+from minift.models.word2vec import Word2Vec
 from minift.objectives.causal import lm_blocks, shift_labels, shift_right
 from minift.objectives.masking import mask_tokens
 from minift.objectives.pairs import Pair, pack_pairs, sentence_pairs
@@ -39,12 +39,12 @@ from minift.objectives.windows import (
     cbow_windows,
     keep_probability,
     noise_distribution,
-    sample_negatives,
     skipgram_pairs,
     subsample,
 )
 from minift.optim import Adam, schedule
 from minift.recipes.finetuning import loss_of, resume_settings, score
+from minift.recipes.negative_sampling import RunningText, descend
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.training.loop import FitConfig, History, LossFn, evaluate, fit
@@ -145,8 +145,8 @@ def pretrain_word2vec(
     Parameters
     ----------
     algorithm : "cbow" or "skipgram".
-    num_negatives : words drawn for each batch and shared by its predictions; None is the full
-        softmax over the vocabulary, which small vocabularies can afford.
+    num_negatives : words drawn for each prediction, to be told from the right one; 5 is usual, at a
+        rate of 0.025. None is the full softmax, which small vocabularies can afford.
     threshold : words with a larger share of the corpus than this are partly left out.
     special_ids : ids that are no words (unknown, padding).
 
@@ -154,9 +154,16 @@ def pretrain_word2vec(
     -----
     The corpus is gone through in passes; each draws anew which frequent words are left out and how
     far each window reaches. A pass is a pure function of its number, kept until the next.
+
+    The softmax is trained by Adam, on predictions from all over the corpus. Negative sampling has
+    plain SGD in fp32, which `betas`, `weight_decay` and `clip_norm` are not for; a batch is running
+    text that makes about `batch_size` predictions. Its weights have moved before the loss is looked
+    at: one that is not finite is an error as ever, but the weights are lost.
     """
     if algorithm not in ("cbow", "skipgram"):
         raise ValueError(f"algorithm must be 'cbow' or 'skipgram', got {algorithm!r}")
+    if num_negatives is not None and num_negatives < 1:
+        raise ValueError(f"num_negatives must be at least 1 or None, got {num_negatives}")
     order = Seeds.from_seed(config.seed).order
     lengths = torch.tensor([sum(map(len, document)) for document in documents], dtype=torch.int64)
     every_id = list(chain.from_iterable(chain.from_iterable(documents)))
@@ -168,10 +175,9 @@ def pretrain_word2vec(
         raise ValueError("documents hold no words to learn from")
     counts = torch.bincount(ids, minlength=model.config.vocab_size)
     keep_prob = keep_probability(counts, threshold)
-    noise = noise_distribution(counts)
 
-    def one_pass(number: int) -> dict[str, Tensor]:
-        generator = _generator(order, number)
+    def one_pass(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The words of a pass, and the document that each is from."""
         kept = subsample(ids, keep_prob, generator)
         words, owners = ids[kept], document_of[kept]
         if not (owners[1:] == owners[:-1]).any():
@@ -180,6 +186,11 @@ def pretrain_word2vec(
                 f"{len(words)} are drawn for a pass, no two of them from one document; give more "
                 "text, or raise threshold"
             )
+        return words, owners
+
+    def predictions(number: int) -> dict[str, Tensor]:
+        generator = _generator(order, number)
+        words, owners = one_pass(generator)
         if algorithm == "cbow":
             contexts, mask, targets = cbow_windows(words, window, generator, 0, owners)
             return {"input_ids": contexts, "attention_mask": mask, "labels": targets}
@@ -187,25 +198,33 @@ def pretrain_word2vec(
         mask = torch.ones(len(centers), 1, dtype=torch.bool)
         return {"input_ids": centers[:, None], "attention_mask": mask, "labels": contexts}
 
-    source = _PassBatches(one_pass, config.batch_size, order)
+    def softmax_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        scored = token_scores(model(batch["input_ids"], batch["attention_mask"]), batch["labels"])
+        return scored.loss, {"accuracy": scored.accuracy}
 
-    def loss_fn(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        assert isinstance(model, Word2Vec)
-        features = model.trunk(model.prepare(batch["input_ids"], batch["attention_mask"]))
-        if "negatives" not in batch:
-            scored = token_scores(model.head(features), batch["labels"])
-            return scored.loss, {"accuracy": scored.accuracy}
-        weight: Any = model.head.weight
-        loss = negative_sampling_loss(features, weight, batch["labels"], batch["negatives"])
-        return loss, {}
+    def descended_loss(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = {name: values for name, values in batch.items() if name != "lr"}
+        loss = descend(model, rows, batch["lr"].item())
+        # The weights have moved: to `fit` this is a loss that none of them has a part in.
+        return loss.requires_grad_(), {}
 
-    def batches(step: int) -> Batch:
-        batch: Batch = dict(source(step))
-        if num_negatives is not None:
-            drawn = sample_negatives(noise, (num_negatives,), _generator(order + 1, step))
-            batch["negatives"] = drawn
-        return batch
-
+    batches: Callable[[int], Batch]
+    if num_negatives is None:
+        batches, loss_fn = _PassBatches(predictions, config.batch_size, order), softmax_loss
+    else:
+        text = RunningText(
+            pass_of=lru_cache(maxsize=1)(lambda number: one_pass(_generator(order, number))),
+            generator_of=lambda step: _generator(order + 1, step),
+            noise=noise_distribution(counts),
+            num_predictions=config.batch_size,
+            algorithm=algorithm,
+            window=window,
+            num_negatives=num_negatives,
+        )
+        factor = schedule(config.schedule, config.num_steps, config.warmup)
+        config = replace(config, precision="fp32")
+        rate = torch.tensor(config.lr)
+        batches, loss_fn = lambda step: {**text(step), "lr": rate * factor(step)}, descended_loss
     history = _fit(
         model,
         batches,

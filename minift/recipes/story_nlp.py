@@ -191,7 +191,6 @@ def _word2vec(
             encoded,
             config,
             algorithm=algorithm,
-            num_negatives=128,
             special_ids=tokenizer.special_ids,
         )
         accuracy = analogy_accuracy(model.vectors, questions)

@@ -78,7 +78,7 @@ FAMILIES: dict[str, TextFamily] = {
     "word2vec": TextFamily(
         "pretrain",
         ("word", "wordpiece", "bpe"),
-        {"batch_size": 4096, "lr": 0.02, "weight_decay": 0.0},
+        {"batch_size": 4096, "lr": 0.025, "weight_decay": 0.0},
         {"lr": 0.1},
     ),
 }
