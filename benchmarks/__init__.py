@@ -1,9 +1,11 @@
 """minift beside the tools that people use, on the same work: `python -m benchmarks`.
 
-    runner.py       fresh processes, asked in turns; medians, ratios, peak memory
-    peers.py        what the other libraries need, and the one peer that no package has
+    runner.py       fresh processes, asked in turns; who does other work than the others is refused
+    report.py       the table of medians, ratios and peak memory
+    peers/          what other libraries need at import, and the one peer that no package has
     bert.py ..      one file a workload: the same work, built by each side
 
-Both sides of a row do the same work on the same numbers at the same precision, with two threads.
-The peers come with the extra `parity`.
+Both sides of a row begin with the same weights, read from one folder that minift wrote, and do the
+same work on the same numbers at the same precision, with two threads. The peers come with the extra
+`parity`, and with `pip install --no-deps torchvision timm`.
 """

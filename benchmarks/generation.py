@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.gpt import our_gpt, plain_gpt, their_gpt
-from benchmarks.runner import Row, Settings, Work, Workload
+import minift
+from benchmarks.gpt import NANOGPT, H, folder_of, prepare
+from benchmarks.peers import num_weights
+from benchmarks.peers.nanogpt_like import NanoGPTLike
+from benchmarks.runner import Row, Settings, Side, Work, Workload
 
 V, T = 8192, 32
 
 
-def prompts(B: int) -> torch.Tensor:
-    return torch.randint(V, (B, T), generator=torch.Generator().manual_seed(0))
+def generation(model: nn.Module, B: int, continued: Callable[[Tensor], Tensor]) -> Work:
+    """The sum of the ids tells whether both sides wrote the same."""
+    model.eval()
+    prompts = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(0))
+    same = {"weights": num_weights(model), "tokens": prompts.numel()}
+    return Work(lambda: int(continued(prompts).sum()), same)
 
 
 def ours(settings: Settings, B: int) -> Work:
-    model, num_new = our_gpt(V).eval(), settings.size(224, 8)
-    return lambda: model.generate(prompts(B), max_new_tokens=num_new, temperature=0.0).shape[1]
+    model, num_new = minift.load(folder_of(settings, V)), settings.size(224, 8)
+    return generation(
+        model, B, lambda ids: model.generate(ids, max_new_tokens=num_new, temperature=0.0)
+    )
 
 
-def plain(settings: Settings, B: int) -> Work:
-    model, num_new = plain_gpt(V).eval(), settings.size(224, 8)
-    return lambda: model.generate(prompts(B), num_new).shape[1]
+def nanogpt_like(settings: Settings, B: int) -> Work:
+    model = NanoGPTLike.from_pretrained(folder_of(settings, V), H)
+    return generation(model, B, lambda ids: model.generate(ids, settings.size(224, 8)))
 
 
 def theirs(settings: Settings, B: int) -> Work:
-    model, num_new = their_gpt(V).eval(), settings.size(224, 8)
-    options = {"max_new_tokens": num_new, "min_new_tokens": num_new, "do_sample": False}
-    mask = torch.ones(B, T, dtype=torch.int64)
-    return lambda: model.generate(
-        prompts(B), attention_mask=mask, use_cache=True, pad_token_id=0, **options
-    ).shape[1]
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(folder_of(settings, V))
+    options = {"max_new_tokens": settings.size(224, 8), "do_sample": False, "pad_token_id": 0}
+    return generation(
+        model, B, lambda ids: model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+    )
 
 
-SIDES = {"minift": ours, "nanoGPT's form": plain, "transformers": theirs}
-REACH = {("nanoGPT's form", 1): 7, ("transformers", 1): 1.7, ("nanoGPT's form", 16): 26}
+SIDES = {
+    "minift": Side(ours),
+    NANOGPT: Side(nanogpt_like, ("safetensors",)),
+    "transformers": Side(theirs, ("transformers:GPT2LMHeadModel",)),
+}
+REACH = {1: {NANOGPT: 7, "transformers": 1.7}, 16: {NANOGPT: 26, "transformers": 1.7}}
 WORKLOAD = Workload(
+    prepare=prepare,
     sides={
-        f"{name}, batch {B}": partial(side, B=B) for B in (1, 16) for name, side in SIDES.items()
+        f"{name}, batch {B}": side._replace(build=partial(side.build, B=B))
+        for B in REACH
+        for name, side in SIDES.items()
     },
     rows=[
-        Row(
-            f"GPT generation, batch {B}",
-            f"minift, batch {B}",
-            f"{peer}, batch {B}",
-            REACH.get((peer, B), 1.7),
-        )
-        for B in (1, 16)
-        for peer in ("nanoGPT's form", "transformers")
+        Row(f"GPT generation, batch {B}", f"minift, batch {B}", f"{peer}, batch {B}", reach)
+        for B, reaches in REACH.items()
+        for peer, reach in reaches.items()
     ],
 )

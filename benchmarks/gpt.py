@@ -4,32 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.peers import PlainGPT, num_weights, prepare_torchvision
-from benchmarks.runner import Row, Settings, Work, Workload
+import minift
+from benchmarks.peers import adamw, num_weights
+from benchmarks.peers.nanogpt_like import NanoGPTLike
+from benchmarks.runner import Row, Settings, Side, Work, Workload
 from minift.models.gpt import GPT, GPTConfig
 from minift.optim import Adam
 from minift.recipes.pretraining import gpt_loss
 from minift.transfer import param_groups
 
 C, L, H, T = 384, 6, 6, 256
+VOCABULARIES = (8192, 65)
+
+
+def folder_of(settings: Settings, V: int) -> Path:
+    return Path(settings.folder) / f"gpt-{V}"
+
+
+def prepare(settings: Settings) -> None:
+    for V in VOCABULARIES:
+        config = GPTConfig(
+            vocab_size=V,
+            hidden_size=C,
+            num_layers=settings.size(L, 2),
+            num_heads=H,
+            intermediate_size=4 * C,
+            max_positions=T,
+            dropout=0.0,
+        )
+        minift.save(GPT(config, "lm"), folder_of(settings, V), layout="huggingface")
 
 
 def steps(
     settings: Settings,
-    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
     V: int,
     loss_of: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    is_compiled: bool,
 ) -> Work:
-    """Two steps on random blocks of one more token than is read."""
+    """Two steps on random blocks."""
     B = settings.size(12, 2)
-    ids = torch.randint(V, (2, B, T + 1), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(V, (2, B, T), generator=torch.Generator().manual_seed(0))
+    model.train()
+    if is_compiled:
+        loss_of = torch.compile(loss_of)
 
-    def work() -> float:
+    def run() -> float:
         for block in ids:
             loss = loss_of(block)
             optimizer.zero_grad()
@@ -37,66 +64,62 @@ def steps(
             optimizer.step()
         return loss.item()
 
-    return work
+    return Work(run, same={"weights": num_weights(model), "tokens": ids.numel()})
 
 
-def our_gpt(V: int) -> GPT:
-    config = GPTConfig(
-        vocab_size=V,
-        hidden_size=C,
-        num_layers=L,
-        num_heads=H,
-        intermediate_size=4 * C,
-        max_positions=T,
-        dropout=0.0,
-    )
-    return GPT(config, "lm")
-
-
-def plain_gpt(V: int) -> PlainGPT:
-    model = PlainGPT(V, T, C, L, H)
-    assert num_weights(model) == num_weights(our_gpt(V))
-    return model
-
-
-def their_gpt(V: int) -> Any:
-    prepare_torchvision()
-    import transformers
-
-    sizes = {"vocab_size": V, "n_positions": T, "n_embd": C, "n_layer": L, "n_head": H}
-    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
-    ids = {"bos_token_id": 0, "eos_token_id": 0}
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **dropout, **ids))
-
-
-def ours(settings: Settings, V: int) -> Work:
-    model = our_gpt(V).train()
+def ours(settings: Settings, V: int, is_compiled: bool = False) -> Work:
+    model = minift.load(folder_of(settings, V))
     optimizer = Adam(param_groups(model, lr=1e-4))
-    return steps(settings, optimizer, V, lambda ids: gpt_loss(model, {"input_ids": ids[:, :T]})[0])
+
+    def loss_of(ids: Tensor) -> Tensor:
+        return gpt_loss(model, {"input_ids": ids})[0]
+
+    return steps(settings, model, V, loss_of, optimizer, is_compiled)
 
 
-def plain(settings: Settings, V: int) -> Work:
-    model = plain_gpt(V)
-    return steps(settings, adamw(model), V, lambda ids: model.loss(ids[:, :T], ids[:, 1:]))
+def nanogpt_like(settings: Settings, V: int, is_compiled: bool = False) -> Work:
+    model = NanoGPTLike.from_pretrained(folder_of(settings, V), H)
+
+    def loss_of(ids: Tensor) -> Tensor:
+        return model.loss(ids, F.pad(ids[:, 1:], (0, 1), value=-100))
+
+    return steps(settings, model, V, loss_of, adamw(model), is_compiled)
 
 
 def theirs(settings: Settings, V: int) -> Work:
-    model = their_gpt(V).train()
-    return steps(settings, adamw(model), V, lambda ids: model(ids[:, :T], labels=ids[:, :T]).loss)
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(folder_of(settings, V))
+
+    def loss_of(ids: Tensor) -> Tensor:
+        return model(ids, labels=ids, use_cache=False).loss
+
+    return steps(settings, model, V, loss_of, adamw(model), is_compiled=False)
 
 
-def adamw(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-
-
-SIDES = {"minift": ours, "nanoGPT's form": plain, "transformers": theirs}
+NANOGPT, COMPILED = "nanogpt_like", "compiled"
+SIDES = {
+    "minift": Side(ours),
+    NANOGPT: Side(nanogpt_like, ("safetensors",)),
+    "transformers": Side(theirs, ("transformers:GPT2LMHeadModel",)),
+    f"minift, {COMPILED}": Side(partial(ours, is_compiled=True)),
+    f"{NANOGPT}, {COMPILED}": Side(partial(nanogpt_like, is_compiled=True), ("safetensors",)),
+}
+PAIRS = [
+    ("minift", NANOGPT, 1.1),
+    (f"minift, {COMPILED}", f"{NANOGPT}, {COMPILED}", 1.1),
+    ("minift", "transformers", 1.2),
+]
 WORKLOAD = Workload(
+    prepare=prepare,
     sides={
-        f"{name}, V {V}": partial(side, V=V) for V in (8192, 65) for name, side in SIDES.items()
+        f"{name}, V {V}": side._replace(build=partial(side.build, V=V))
+        for V in VOCABULARIES
+        for name, side in SIDES.items()
     },
     rows=[
-        Row(f"GPT step, V {V}", f"minift, V {V}", f"{peer}, V {V}", reach)
-        for V in (8192, 65)
-        for peer, reach in (("nanoGPT's form", 1.1), ("transformers", 1.2))
+        Row(f"2 GPT steps, V {V}", f"{ours}, V {V}", f"{peer}, V {V}", reach)
+        for V in VOCABULARIES
+        for ours, peer, reach in PAIRS
     ],
 )

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
+
+from torch import nn
 
 import minift
-from benchmarks.peers import prepare_torchvision
-from benchmarks.runner import Row, Settings, Work, Workload
+from benchmarks.peers import num_weights
+from benchmarks.runner import Row, Settings, Side, Work, Workload
 
 
-def folder(settings: Settings) -> Path:
-    """A folder with fresh weights, written once and shared by both sides."""
+def prepare(settings: Settings) -> None:
     name = "bert-tiny" if settings.is_quick else "bert-base"
-    path = Path(tempfile.gettempdir()) / f"minift-benchmark-{name}"
-    if not (path / "config.json").exists():
-        minift.save(minift.create_model(name, head="pretrain"), path, layout="huggingface")
-    return path
+    minift.save(minift.create_model(name, head="pretrain"), settings.folder, layout="huggingface")
+
+
+def loading(load: Callable[[], nn.Module]) -> Work:
+    def run() -> float:
+        return sum(float(weight.detach().abs().sum()) for weight in load().parameters())
+
+    return Work(run, same={"weights": num_weights(load())})
 
 
 def ours(settings: Settings) -> Work:
-    path = folder(settings)
-
-    def work() -> float:
-        model = minift.load(path)
-        return sum(float(weight.detach().sum()) for weight in model.parameters())
-
-    return work
+    return loading(lambda: minift.load(settings.folder))
 
 
 def theirs(settings: Settings) -> Work:
-    path = folder(settings)
-    prepare_torchvision()
     from transformers import BertForPreTraining
 
-    def work() -> float:
-        model = BertForPreTraining.from_pretrained(path)
-        return sum(float(weight.detach().sum()) for weight in model.parameters())
-
-    return work
+    return loading(lambda: BertForPreTraining.from_pretrained(settings.folder))
 
 
 WORKLOAD = Workload(
-    sides={"minift": ours, "transformers": theirs},
-    rows=[Row("loading BERT-base", "minift", "transformers", None)],
+    prepare=prepare,
+    sides={
+        "minift": Side(ours),
+        "transformers": Side(theirs, ("transformers:BertForPreTraining",)),
+    },
+    rows=[Row("loading BERT-base", "minift", "transformers", reach_memory=0.7)],
 )

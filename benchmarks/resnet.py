@@ -1,77 +1,86 @@
-"""ResNet-18's training step: batch 64, pictures of 32 and 64 pixels, SGD with momentum."""
+"""ResNet-18's training step: batch 64, pictures of 32 and 64 pixels, SGD with momentum.
+
+All sides hold pictures and weights with the channels innermost, the faster layout on a CPU.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import minift
-from benchmarks.peers import num_weights, prepare_torchvision
-from benchmarks.runner import Row, Settings, Work, Workload
+from benchmarks.peers import num_weights
+from benchmarks.runner import Row, Settings, Side, Work, Workload
+from minift.interop import save_resnet
 
 NUM_CLASSES = 100
 
 
-def steps(settings: Settings, model: nn.Module, side: int) -> Work:
+def weights_of(settings: Settings) -> Path:
+    return Path(settings.folder) / "resnet18.pth"
+
+
+def prepare(settings: Settings) -> None:
+    save_resnet(minift.create_model("resnet18", num_classes=NUM_CLASSES), weights_of(settings))
+
+
+def steps(settings: Settings, model: nn.Module, pixels: int) -> Work:
     generator, B = torch.Generator().manual_seed(0), settings.size(64, 4)
-    images = torch.randn(B, 3, side, side, generator=generator)
+    images = torch.randn(B, 3, pixels, pixels, generator=generator)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(NUM_CLASSES, (B,), generator=generator)
+    model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
-    def work() -> float:
+    def run() -> float:
         loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    return work
+    return Work(run, same={"weights": num_weights(model), "pictures": B})
 
 
-def our_resnet() -> nn.Module:
-    return minift.create_model("resnet18", num_classes=NUM_CLASSES)
+def ours(settings: Settings, pixels: int) -> Work:
+    return steps(settings, minift.load(weights_of(settings)), pixels)
 
 
-def ours(settings: Settings, side: int) -> Work:
-    return steps(settings, our_resnet().train(), side)
+def theirs(settings: Settings, model: nn.Module, pixels: int) -> Work:
+    model.load_state_dict(torch.load(weights_of(settings), weights_only=True))
+    return steps(settings, model, pixels)
 
 
-def of_timm(settings: Settings, side: int) -> Work:
-    prepare_torchvision()
+def of_timm(settings: Settings, pixels: int) -> Work:
     import timm
 
-    model = timm.create_model("resnet18", num_classes=NUM_CLASSES)
-    return steps(settings, channels_last(model), side)
+    return theirs(settings, timm.create_model("resnet18", num_classes=NUM_CLASSES), pixels)
 
 
-def of_torchvision(settings: Settings, side: int) -> Work:
-    prepare_torchvision()
+def of_torchvision(settings: Settings, pixels: int) -> Work:
     import torchvision
 
-    model = torchvision.models.resnet18(num_classes=NUM_CLASSES)
-    return steps(settings, channels_last(model), side)
+    return theirs(settings, torchvision.models.resnet18(num_classes=NUM_CLASSES), pixels)
 
 
-def channels_last(model: nn.Module) -> nn.Module:
-    """The faster of the two layouts on a CPU, for the peers as for us."""
-    assert num_weights(model) == num_weights(our_resnet())
-    return model.to(memory_format=torch.channels_last).train()
-
-
-PEERS = {"timm": of_timm, "torchvision": of_torchvision}
+PEERS = {
+    "timm": Side(of_timm, ("timm",)),
+    "torchvision": Side(of_torchvision, ("torchvision",)),
+}
 WORKLOAD = Workload(
+    prepare=prepare,
     sides={
-        f"{name}, {side}": partial(build, side=side)
-        for side in (32, 64)
-        for name, build in {"minift": ours, **PEERS}.items()
+        f"{name}, {pixels} pixels": side._replace(build=partial(side.build, pixels=pixels))
+        for pixels in (32, 64)
+        for name, side in {"minift": Side(ours), **PEERS}.items()
     },
     rows=[
-        Row(f"ResNet-18 step, {side} pixels", f"minift, {side}", f"{peer}, {side}", 1.05)
-        for side in (32, 64)
+        Row("ResNet-18 step", f"minift, {pixels} pixels", f"{peer}, {pixels} pixels", 1.05)
+        for pixels in (32, 64)
         for peer in PEERS
     ],
 )

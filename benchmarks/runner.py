@@ -1,27 +1,34 @@
-"""Time sides in turns, each in a process of its own, and set their medians side by side.
+"""Time sides in turns, each in a process of its own, and refuse those that do not do the same work.
 
-A side is a function that builds its work and returns what is to be timed. All sides of a workload
-are built first, each in a fresh process; then they are asked one after the other, round by round,
-so that a machine that slows down slows all of them. A process that is not asked waits without
-using a core.
+A side is a function that builds its work: what is to be timed, and figures that the two sides of a
+row must have alike, such as the number of weights and the loss before any step. All sides of a
+workload are built first, each in a fresh process; then they are asked one after the other, round
+by round, so that a machine that slows down slows all of them. A process that is not asked waits
+without using a core.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import json
+import math
 import os
+import pkgutil
 import re
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-Work = Callable[[], Any]  # what is timed; returns a number that the sides must agree on, or None
+import torch
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,20 @@ class Settings:
     threads: int = 2
     is_quick: bool = False  # small sizes, to see that all runs; the times mean nothing
     data_dir: str | None = None  # folder of real data; without it, the embedded corpus
+    folder: str = ""  # of this measurement alone: what `prepare` leaves for all sides
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.is_quick else full
+
+
+class Work(NamedTuple):
+    run: Callable[[], float | None]  # is timed; returns the figure that the table shows, if any
+    same: Mapping[str, float]  # what both sides of a row must have alike
+
+
+class Side(NamedTuple):
+    build: Callable[..., Work]  # of the settings
+    needs: tuple[str, ...] = ()  # "package:name" is imported, and not counted as memory; or "AMX"
 
 
 class Row(NamedTuple):
@@ -41,68 +59,106 @@ class Row(NamedTuple):
     label: str
     ours: str
     peer: str
-    reach: float | None  # the ratio that was aimed at
+    reach: float | None = None  # the ratio that is aimed at
+    reach_memory: float | None = None  # the share of the peer's memory that is aimed at
 
 
 class Workload(NamedTuple):
-    """sides : name -> function from settings to the work; rows : who is set beside whom."""
-
-    sides: dict[str, Callable[[Settings], Work]]
+    sides: dict[str, Side]
     rows: list[Row]
+    prepare: Callable[[Settings], None] | None = None  # writes what all sides read
+    is_exact: bool = True  # the first figures of a row's sides agree; False where chance decides
 
 
 class Timed(NamedTuple):
     seconds: list[float]  # one a round
-    memory: float  # MB at the peak, over what the imports and the data took
-    figure: float | None  # what the work returned in the last round
+    figures: list[float | None]  # what the work returned: first unasked to warm up, then each round
+    memory: float  # MB at the peak, over what the imports took
+    same: dict[str, float]
 
 
-def measure(name: str, settings: Settings) -> dict[str, Timed]:
-    """Time all sides of a workload."""
-    sides = load(name).sides
-    processes = {side: _Process(name, side, settings) for side in sides}
-    try:
-        for process in processes.values():  # one after the other: building uses both cores
-            process.ask()
-        seconds: dict[str, list[float]] = {side: [] for side in sides}
-        for _ in range(settings.rounds):
-            for side, process in processes.items():
-                seconds[side].append(process.ask()["seconds"])
-        answers = {side: process.ask("end") for side, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.close()
-    return {
-        side: Timed(seconds[side], answer["memory"], answer["figure"])
-        for side, answer in answers.items()
-    }
-
-
-def ratio(peer: Timed, ours: Timed) -> float:
-    """The median of the rounds' ratios: above 1, ours is the faster one."""
-    return statistics.median(a / b for a, b in zip(peer.seconds, ours.seconds))
+class DifferentWorkError(Exception):
+    """The sides of a row cannot be compared."""
 
 
 def load(name: str) -> Workload:
     return importlib.import_module(f"benchmarks.{name}").WORKLOAD
 
 
+def measure(name: str, workload: Workload, settings: Settings) -> dict[str, Timed]:
+    """Time the sides of a workload that can run here."""
+    sides = [side for side in workload.sides if lacking(workload.sides[side]) is None]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = replace(settings, folder=folder)
+        if workload.prepare is not None:
+            torch.manual_seed(0)
+            workload.prepare(settings)
+        processes = {}
+        try:
+            for side in sides:  # one after the other: building uses all cores
+                processes[side] = process = _Process(name, side, settings)
+                process.ask()
+            seconds: dict[str, list[float]] = {side: [] for side in sides}
+            for _ in range(settings.rounds):
+                for side, process in processes.items():
+                    seconds[side].append(process.ask()["seconds"])
+            answers = {side: process.ask("end") for side, process in processes.items()}
+        finally:
+            for process in processes.values():
+                process.close()
+    timed = {side: Timed(seconds[side], **answer) for side, answer in answers.items()}
+    for row in workload.rows:
+        if row.ours in timed and row.peer in timed:
+            require_same_work(row, timed[row.ours], timed[row.peer], workload.is_exact)
+    return timed
+
+
+def require_same_work(row: Row, ours: Timed, peer: Timed, is_exact: bool) -> None:
+    """Counts must be equal, and figures with a fraction to one part in a thousand."""
+    a, b = dict(ours.same), dict(peer.same)
+    if is_exact:
+        a["first figure"], b["first figure"] = ours.figures[0] or 0.0, peer.figures[0] or 0.0
+    for name in a.keys() | b.keys():
+        x, y = a.get(name, math.nan), b.get(name, math.nan)
+        if not math.isclose(x, y, rel_tol=0 if isinstance(x, int) else 1e-3):
+            raise DifferentWorkError(
+                f"{row.label}: {name} is {x} for {row.ours}, {y} for {row.peer}"
+            )
+
+
+def ratio(ours: Timed, peer: Timed) -> float:
+    """The median of the rounds' ratios: above 1, ours is the faster one."""
+    return statistics.median(a / b for a, b in zip(peer.seconds, ours.seconds))
+
+
+def lacking(side: Side) -> str | None:
+    """Why a side cannot run here."""
+    for need in side.needs:
+        if need == "AMX":  # other CPUs convert bf16 back and forth
+            if not torch.cpu._is_amx_tile_supported():
+                return "this CPU has no AMX"
+        elif importlib.util.find_spec(package := re.split("[.:]", need)[0]) is None:
+            return f"{package} is not installed"
+    return None
+
+
 class _Process:
-    """A side in a fresh process that times its work once for each line it is sent."""
+    """A side in a fresh process that runs its work once for each line it is sent."""
 
     def __init__(self, name: str, side: str, settings: Settings) -> None:
-        command = [sys.executable, "-m", "benchmarks.runner", name, side]
         self.name = f"{name}: {side}"
         self.process = subprocess.Popen(
-            [*command, json.dumps(vars(settings))],
+            [sys.executable, "-m", "benchmarks.runner", name, side, json.dumps(vars(settings))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={
                 **os.environ,
                 "OMP_NUM_THREADS": str(settings.threads),
-                "RAYON_NUM_THREADS": "1",
+                "RAYON_NUM_THREADS": "1",  # tokenizers
                 "TOKENIZERS_PARALLELISM": "false",
+                "TRANSFORMERS_VERBOSITY": "error",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             },
         )
 
@@ -124,30 +180,46 @@ class _Process:
         self.process.wait()
 
 
-def _peak_memory() -> float:
-    """MB that this process has had at most (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
-
-
 def _serve(name: str, side: str, settings: Settings) -> None:
-    import torch
+    import torch._dynamo  # transformers does, and minift at its first load: counted for neither
 
+    from benchmarks.peers import prepare_torchvision
+
+    # First, for other threads take it over when they start. On all sides: no merit of ours.
+    torch.set_flush_denormal(True)
     torch.set_num_threads(settings.threads)
-    torch.set_flush_denormal(True)  # on all sides: no merit of ours
-    torch.manual_seed(0)
-    build = load(name).sides[side]
+    build, needs = load(name).sides[side]
+    for need in needs:
+        if need != "AMX":
+            prepare_torchvision()
+            pkgutil.resolve_name(need)
+    _forget_peak()
     before = _peak_memory()
+    torch.manual_seed(0)
     work = build(settings)
-    figure = None
+    figures = []
     for line in sys.stdin:
         if line.strip() == "end":
-            memory = _peak_memory() - before
-            print(json.dumps({"memory": memory, "figure": figure}), flush=True)
+            end = {"figures": figures, "memory": _peak_memory() - before, "same": work.same}
+            print(json.dumps(end), flush=True)
             return
         started = time.perf_counter()
-        figure = work()
+        figures.append(work.run())
         print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
+
+
+def _forget_peak() -> None:
+    """Let the peak be what is used now: imports leave less behind than they take (Linux)."""
+    with contextlib.suppress(OSError):  # then the peak of the imports counts as what they left
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> float:
+    """MB that this process has had at most."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts in bytes
 
 
 if __name__ == "__main__":
