@@ -223,42 +223,38 @@ def _compile(rules: Mapping[str, str]) -> bytes:
         node[0] = {"value": places[text]}
 
     units = [0] * 256
-    is_free = bytearray([0] + [1] * 255)
-    is_base = bytearray([1] + [0] * 255)  # an offset of 0 would be none
-    first_free = 1
+    is_free = np.arange(256) > 0
+    is_base = np.arange(256) == 0  # an offset of 0 would be none
     waiting = [(0, 0, trie)]
     while waiting:
         position, label, node = waiting.pop()
         if "value" in node:
             units[position] = _IS_LEAF | node["value"]
             continue
-        # A place for the first child that leaves room for the others, under a base of its own:
-        # with two nodes on one base, each would have the other's children as well.
-        while first_free < len(units) and not is_free[first_free]:
-            first_free += 1
-        place = first_free
-        children = list(node)
+        # The first base with room for all children, and a base of its own: with two nodes on one
+        # base, each would have the other's children as well.
+        children = np.array(list(node))
+        first = int(is_free.argmax()) & ~255  # all before this block is taken
         while True:
-            if place + 256 > len(units):
-                units += [0] * 256
-                is_free += bytes([1] * 256)
-                is_base += bytes(256)
-            base = place ^ children[0]
-            if not is_base[base] and all(is_free[base ^ child] for child in children):
+            bases = np.arange(first, len(units))
+            fits = is_free[bases[:, None] ^ children].all(axis=1) & ~is_base[first:]
+            if fits.any():
                 break
-            place += 1
-        is_base[base] = 1
+            units += [0] * 256
+            is_free = np.pad(is_free, (0, 256), constant_values=True)
+            is_base = np.pad(is_base, (0, 256), constant_values=False)
+        base = first + int(fits.argmax())
+        is_base[base] = True
+        is_free[base ^ children] = False
         offset = position ^ base
         assert offset < 1 << 21, "a map of this size needs wide offsets"
         units[position] = offset << 10 | (_HAS_LEAF if 0 in node else 0) | label
-        for child in children:
-            is_free[base ^ child] = 0
-            waiting.append((base ^ child, child, node[child]))
+        waiting += [(base ^ child, child, below) for child, below in node.items()]
     # A free unit must be no one's child: its label leads to it from a base that no node has.
     for place in range(len(units)):
         if is_free[place]:
             block = place & ~255
-            units[place] = place ^ is_base.index(0, block, block + 256)
+            units[place] = place ^ (block + int(is_base[block:][:256].argmin()))
     content = struct.pack(f"<{len(units)}I", *units)
     return struct.pack("<I", len(content)) + content + bytes(texts)
 
