@@ -1,7 +1,8 @@
 """Fine-tuning: one function for all five models and every head.
 
 The order matters, and is the lecture's: put a fresh head on the pretrained trunk, re-initialise the
-top stages if asked, freeze the bottom, and only then build the optimizer from what still trains.
+top stages if asked, freeze the bottom, choose what trains above it (all, LoRA, biases), and only
+then build the optimizer from what still trains.
 The bare minimum, in the words of this package:
 
     model.reset_head("classify", num_classes=3)
@@ -9,7 +10,8 @@ The bare minimum, in the words of this package:
     optimizer = minift.optim.Adam(minift.transfer.param_groups(model, lr=1e-3))
 
 Howard & Ruder 2018 (gradual unfreezing, discriminative rates), Li et al. 2018 (L2-SP), Mosbach et
-al. 2021 (bias correction, more epochs), Zhang et al. 2021 (re-initialised top).
+al. 2021 (bias correction, more epochs), Zhang et al. 2021 (re-initialised top), Hu et al. 2022
+(LoRA), Ben Zaken et al. 2022 (biases only).
 """
 
 from __future__ import annotations
@@ -32,10 +34,13 @@ from minift.training.loop import FitConfig, History, fingerprint, fit
 from minift.training.precision import Seeds, autocast, resolve_precision
 from minift.transfer import (
     L2SP,
+    add_lora,
     cache_trunk,
     freeze,
+    merge_lora,
     param_groups,
     reinit_top,
+    train_biases_only,
     trainable_share,
     unfreeze_gradually,
 )
@@ -56,6 +61,8 @@ class FinetuneConfig:
     num_frozen: int = 0  # lowest stages that stay as they are; feature extraction freezes all
     num_reinit: int = 0  # top stages that start anew
     unfreeze_every: int | None = None  # epochs until one more thaws, from the top to num_frozen
+    lora_rank: int | None = None  # LoRA: train an update of this rank beside each layer
+    bias_only: bool = False  # BitFit: train the trunk's biases alone; as LoRA, at ten times the lr
     l2sp: float = 0.0  # strength of the pull back to the pretrained weights
     bias_correction: bool = True  # Adam's; the original BERT code left it out
     clip_norm: float | None = 1.0
@@ -72,7 +79,7 @@ class FinetuneConfig:
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("unfreeze_every", "validate_every", "patience", "save_every"):
+        for name in ("unfreeze_every", "lora_rank", "validate_every", "patience", "save_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1 or None, got {value}")
@@ -87,6 +94,14 @@ class FinetuneConfig:
             raise ValueError(
                 f"patience counts validations and needs validate_every, got patience "
                 f"{self.patience} and validate_every None"
+            )
+        few = [name for name in ("lora_rank", "bias_only") if getattr(self, name)]
+        # A stage that thaws or starts anew is trained whole.
+        whole = [name for name in ("unfreeze_every", "num_reinit") if getattr(self, name)]
+        for other in [*few[1:], *whole] if few else []:
+            raise ValueError(
+                f"{few[0]} and {other} exclude each other, got {getattr(self, few[0])} and "
+                f"{getattr(self, other)}"
             )
 
 
@@ -112,6 +127,8 @@ def finetune(
     """Fine-tune `model`, which has the head it is to have, on the rows of `train`.
 
     With `l2sp` there is no weight decay: the penalty covers all that trains, and takes its place.
+    With `lora_rank` the updates are merged at the end, and the model is a plain one; if the run is
+    broken off, that is left to `merge_lora`.
 
     Parameters
     ----------
@@ -136,6 +153,10 @@ def finetune(
     if config.num_reinit:
         reinit_top(model, config.num_reinit, seed=Seeds.from_seed(config.seed).init)
     freeze(model, config.num_frozen)
+    if config.lora_rank is not None:
+        add_lora(model, config.lora_rank, seed=Seeds.from_seed(config.seed).init)
+    if config.bias_only:
+        train_biases_only(model)
 
     # The optimizer holds what trains at any time: with gradual unfreezing, all that ever thaws.
     weight_decay = 0.0 if config.l2sp else config.weight_decay
@@ -173,9 +194,12 @@ def finetune(
         settings=settings,
         description=description,
     )
+    trainable = trainable_share(model)
+    if config.lora_rank is not None:
+        merge_lora(model)
     seconds = time.perf_counter() - started
     scores = {} if validation is None else score(model, validation, config.precision)
-    return Finetuned(history, trainable_share(model), seconds, scores)
+    return Finetuned(history, trainable, seconds, scores)
 
 
 def resume_settings(model: Model, config: Any, **parts: Any) -> dict[str, Any]:

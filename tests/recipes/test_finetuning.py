@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minift.checkpoint import load, save
 from minift.data.batches import take
 from minift.models.bert import Bert, BertConfig
 from minift.models.gpt import GPT, GPTConfig
@@ -249,6 +250,62 @@ def test_the_top_can_start_anew():
     assert torch.equal(model.state_dict()[name], before[name])
 
 
+def test_lora_learns_beside_the_trunk_and_is_merged_into_a_plain_model(tmp_path):
+    model, frozen, test = make_bert(), make_bert(), planted_texts(seed=1)
+    before = weights(model)
+
+    done = run(model, planted_texts(), epochs=10, lr=2e-2, lora_rank=2, validation=test)
+    control = run(frozen, planted_texts(), epochs=10, lr=2e-2, num_frozen=4, validation=test)
+
+    assert control.scores["accuracy"] < 0.8  # the weights of this trunk know nothing
+    assert done.scores["accuracy"] > 0.95
+    moved = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    layers = ["query", "key", "value", "output", "expand", "contract", "dense", "classifier"]
+    assert {name.split(".")[-2] for name in moved} == {*layers}
+    assert {name for name in moved if name.endswith(".bias")} == {"head.classifier.bias"}
+    save(model, tmp_path)
+    assert score(load(tmp_path), test, "fp32") == done.scores
+
+
+def test_biases_alone_learn_more_than_the_head_alone():
+    model, frozen = (make_bert(init_std=0.3, dropout=0.0) for _ in range(2))
+    before = weights(model)
+    options = {"epochs": 15, "lr": 2e-2}
+
+    done = run(model, planted_texts(), **options, bias_only=True)
+    control = run(frozen, planted_texts(), **options, num_frozen=4)
+
+    losses = [tuned.history.records[-1]["loss"] for tuned in (done, control)]
+    assert losses[0] < 0.7 * losses[1]
+    moved = {name for name, value in model.state_dict().items() if not value.equal(before[name])}
+    assert {name for name in moved if not name.endswith(".bias")} == {"head.classifier.weight"}
+    assert "trunk.stages.embedding.norm.bias" in moved
+
+
+def test_the_share_that_was_trained_is_told_before_merging():
+    updates = 2 * 2 * (4 * (16 + 16) + 2 * (16 + 32)) + 2 * (16 + 16)  # two blocks, the pooler
+    head, total = 2 * 16 + 2, sum(parameter.numel() for parameter in make_bert().parameters())
+
+    done = run(make_bert(), planted_texts(), epochs=1, lora_rank=2)
+
+    assert done.trainable == pytest.approx((updates + head) / (total + updates))
+
+
+@pytest.mark.parametrize("changes", [{"lora_rank": 2}, {"bias_only": True}])
+def test_of_a_trunk_that_trains_in_part_only_the_frozen_stages_are_cached(changes):
+    cached, uncached = make_bert(dropout=0.0), make_bert(dropout=0.0)
+    before = weights(cached)
+    options = {"epochs": 2, "num_frozen": 2, **changes}
+
+    run(cached, planted_texts(), **options, cache=True)
+    run(uncached, planted_texts(), **options, cache=False)
+
+    for name, value in uncached.state_dict().items():
+        torch.testing.assert_close(cached.state_dict()[name], value, rtol=0.01, atol=1e-3)
+    moved = {name for name, value in before.items() if not value.equal(cached.state_dict()[name])}
+    assert {name.split(".")[2] for name in moved if "trunk" in name} == {"block1", "pooler"}
+
+
 def test_bias_correction_is_adams_own_and_can_be_left_out():
     start, corrected, uncorrected = make_bert(), make_bert(), make_bert()
     options = {"epochs": 1, "batch_size": 128, "schedule": "constant", "warmup": 0.0}
@@ -328,9 +385,10 @@ def test_accumulated_batches_make_fewer_steps():
     assert run(make_bert(), planted_texts(), epochs=2, accumulate=4).history.steps_run == 4
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
+@pytest.mark.parametrize("changes", [{"num_reinit": 1}, {"lora_rank": 2}, {"bias_only": True}])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(changes, tmp_path):
     texts, unbroken, killed = planted_texts(), make_bert(), make_bert()
-    config = dataclasses.replace(QUICK, epochs=2, save_every=3, num_reinit=1)
+    config = dataclasses.replace(QUICK, epochs=2, save_every=3, **changes)
     finetune(unbroken, texts, config, resume_path=tmp_path / "unbroken.pt")
     calls = 0
 
@@ -344,10 +402,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         finetune(killed, texts, config, resume_path=tmp_path / "killed.pt")
     hook.remove()
-    again = make_bert()
-    finetune(again, texts, config, resume_path=tmp_path / "killed.pt")
-
-    assert_equal(again, unbroken)
+    for _ in range(2):  # the second time no step is left, as for a model that was not saved
+        again = make_bert()
+        finetune(again, texts, config, resume_path=tmp_path / "killed.pt")
+        assert_equal(again, unbroken)
 
 
 @pytest.mark.parametrize(
@@ -355,6 +413,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
     [
         ({"batch_size": 12}, "was written with batch_size = 16, now it is 12"),
         ({"l2sp": 0.1}, "was written with l2sp = 0.0, now it is 0.1"),
+        ({"lora_rank": 2}, "was written with lora_rank = None, now it is 2"),
+        ({"bias_only": True}, "was written with bias_only = False, now it is True"),
         ({"texts": planted_texts(32, seed=1)}, r"was written with data = \w+, now it is \w+;"),
         ({"model": make_bert(seed=1)}, r"was written with starting_weights = \w+, now it is"),
         ({"model": make_bert(dropout=0.5)}, r"was written with bert dropout = 0.1, now it is 0.5"),
@@ -390,6 +450,13 @@ def test_another_experiment_does_not_go_on_from_the_file(changes, message, tmp_p
         ({"num_reinit": 5}, r"num_stages must be in 0\.\.4 \(the number of stages\), got 5"),
         ({"layer_decay": 0.0}, r"layer_decay must be in \(0, 1\], got 0.0"),
         ({"schedule": "sine"}, "sine"),
+        ({"lora_rank": 0}, "lora_rank must be at least 1 or None, got 0"),
+        ({"lora_rank": 2, "bias_only": True}, "lora_rank and bias_only .*, got 2 and True"),
+        ({"lora_rank": 2, "unfreeze_every": 3}, "lora_rank and unfreeze_every .*, got 2 and 3"),
+        ({"bias_only": True, "unfreeze_every": 3}, "bias_only and unfreeze_every exclude each"),
+        ({"lora_rank": 2, "num_reinit": 1}, "lora_rank and num_reinit exclude each other, got 2"),
+        ({"lora_rank": 2, "num_frozen": 4}, r"convolutions above its frozen stages \['embedding',"),
+        ({"bias_only": True, "num_frozen": 4}, "must have biases in its stages that are not fro"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):
