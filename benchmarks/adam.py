@@ -22,12 +22,15 @@ def steps(settings: Settings, make: Make) -> Work:
         weight.grad = torch.randn_like(weight)
     optimizer = make(weights)
 
+    num_steps = settings.size(20, 2)
+
     def run() -> float:
-        for _ in range(settings.size(20, 2)):
+        for _ in range(num_steps):
             optimizer.step()
         return float(weights[0].detach().abs().sum())
 
-    return Work(run, same={"weights": sum(weight.numel() for weight in weights)})
+    same = {"weights": sum(weight.numel() for weight in weights)}
+    return Work(run, same, num_steps)
 
 
 SIDES: dict[str, Make] = {

@@ -117,6 +117,7 @@ def steps(
             "masked": sum(int((batch["mlm_labels"] != -100).sum()) for batch in batches),
             "loss before any step, without dropout": first_loss,
         },
+        num_steps=len(batches),
     )
 
 

@@ -7,6 +7,7 @@ frozen BatchNorms are in eval mode by hand too, and both take the rows in the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def ours(settings: Settings, source: str, num_frozen: int) -> Work:
         finetune(model, data, config)
         return spread(model.head)
 
-    return Work(run, same={"weights": num_weights(model), "samples": len(data["labels"])})
+    return work(run, model, data)
 
 
 def by_hand(model: nn.Module, data: Dataset, trained: list[nn.Module], head: nn.Module) -> Work:
@@ -83,7 +84,7 @@ def by_hand(model: nn.Module, data: Dataset, trained: list[nn.Module], head: nn.
 
     def run() -> float:
         optimizer = torch.optim.AdamW(weights, lr=LR, weight_decay=0.0, fused=True)
-        for step in range(NUM_EPOCHS * len(data["labels"]) // B):
+        for step in range(num_steps(data)):
             batch = trim_padding(batches(step))  # as a collator pads: to the longest of the batch
             labels = batch.pop("labels")
             logits = model(batch["images"]) if "images" in batch else model(**batch).logits
@@ -94,7 +95,16 @@ def by_hand(model: nn.Module, data: Dataset, trained: list[nn.Module], head: nn.
             optimizer.step()
         return spread(head)
 
-    return Work(run, same={"weights": num_weights(model), "samples": len(data["labels"])})
+    return work(run, model, data)
+
+
+def num_steps(data: Dataset) -> int:
+    return NUM_EPOCHS * len(data["labels"]) // B
+
+
+def work(run: Callable[[], float], model: nn.Module, data: Dataset) -> Work:
+    same = {"weights": num_weights(model), "samples": len(data["labels"])}
+    return Work(run, same, num_steps(data))
 
 
 def spread(head: nn.Module) -> float:

@@ -17,34 +17,42 @@ from benchmarks.runner import Row, Settings, Side, Work, Workload
 V, T = 8192, 32
 
 
-def generation(model: nn.Module, B: int, continued: Callable[[Tensor], Tensor]) -> Work:
+def generation(
+    settings: Settings, model: nn.Module, B: int, continued: Callable[[Tensor, int], Tensor]
+) -> Work:
     """The sum of the ids tells whether both sides wrote the same."""
+    num_new = settings.size(224, 8)
     model.eval()
     prompts = torch.randint(V, (B, T), generator=torch.Generator().manual_seed(0))
     same = {"weights": num_weights(model), "tokens": prompts.numel()}
-    return Work(lambda: int(continued(prompts).sum()), same)
+    return Work(lambda: int(continued(prompts, num_new).sum()), same, num_steps=num_new)
 
 
 def ours(settings: Settings, B: int) -> Work:
-    model, num_new = minift.load(folder_of(settings, V)), settings.size(224, 8)
-    return generation(
-        model, B, lambda ids: model.generate(ids, max_new_tokens=num_new, temperature=0.0)
-    )
+    model = minift.load(folder_of(settings, V))
+
+    def continued(ids: Tensor, num_new: int) -> Tensor:
+        return model.generate(ids, max_new_tokens=num_new, temperature=0.0)
+
+    return generation(settings, model, B, continued)
 
 
 def nanogpt_like(settings: Settings, B: int) -> Work:
     model = NanoGPTLike.from_pretrained(folder_of(settings, V), H)
-    return generation(model, B, lambda ids: model.generate(ids, settings.size(224, 8)))
+    return generation(settings, model, B, model.generate)
 
 
 def theirs(settings: Settings, B: int) -> Work:
     from transformers import GPT2LMHeadModel
 
     model = GPT2LMHeadModel.from_pretrained(folder_of(settings, V))
-    options = {"max_new_tokens": settings.size(224, 8), "do_sample": False, "pad_token_id": 0}
-    return generation(
-        model, B, lambda ids: model.generate(ids, attention_mask=torch.ones_like(ids), **options)
-    )
+
+    def continued(ids: Tensor, num_new: int) -> Tensor:
+        mask = torch.ones_like(ids)
+        options = {"max_new_tokens": num_new, "do_sample": False, "pad_token_id": 0}
+        return model.generate(ids, attention_mask=mask, **options)
+
+    return generation(settings, model, B, continued)
 
 
 SIDES = {

@@ -64,7 +64,8 @@ def steps(
             optimizer.step()
         return loss.item()
 
-    return Work(run, same={"weights": num_weights(model), "tokens": ids.numel()})
+    same = {"weights": num_weights(model), "tokens": ids.numel()}
+    return Work(run, same, num_steps=len(ids))
 
 
 def ours(settings: Settings, V: int, is_compiled: bool = False) -> Work:

@@ -1,4 +1,4 @@
-"""The table: a line for each row of a workload, for the terminal and as Markdown."""
+"""What a run prints and writes: tables, for the terminal and as Markdown, and their numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.runner import Row, Timed, Workload, lacking, ratio
+from benchmarks.runner import Row, Settings, Timed, Workload, lacking, ratio
 
 PACKAGES = ("torch", "transformers", "timm", "torchvision", "tokenizers", "gensim", "numpy")
 COLUMNS = (
@@ -24,6 +25,23 @@ NOTE = (
     "the peak over what the imports take; share: ours / theirs. figure: what a run returned, mean "
     "of the rounds: a loss, a number of tokens, or how word vectors agree with human judgement."
 )
+
+
+class Part(NamedTuple):
+    """What one name adds to the output."""
+
+    rows: list[Sequence[str]]
+    notes: list[str]
+    numbers: dict[str, Any]  # for JSON
+
+
+class Study(NamedTuple):
+    """What can be asked for: the table beside other tools, or one of minift alone."""
+
+    names: tuple[str, ...]  # its parts, as --only has them
+    columns: tuple[str, ...]
+    note: str
+    part: Callable[[str, Settings], Part]
 
 
 def lines(workload: Workload, timed: dict[str, Timed]) -> list[Sequence[str]]:
@@ -45,9 +63,9 @@ def left_out(workload: Workload) -> list[str]:
     return reasons
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    aligned = ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, aligned, *rows))
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    aligned = ["---"] * 2 + ["---:"] * (len(columns) - 2)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, aligned, *rows))
 
 
 def machine() -> str:

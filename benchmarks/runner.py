@@ -23,12 +23,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+WORKLOADS = (
+    *("bert", "gpt", "generation", "t5", "resnet", "frozen"),
+    *("word2vec", "adam", "tokens", "loading"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Settings:
 class Work(NamedTuple):
     run: Callable[[], float | None]  # is timed; returns the figure that the table shows, if any
     same: Mapping[str, float]  # what both sides of a row must have alike
+    num_steps: int = 1  # of a run: of training, or tokens written to each row
 
 
 class Side(NamedTuple):
@@ -85,14 +93,21 @@ def load(name: str) -> Workload:
     return importlib.import_module(f"benchmarks.{name}").WORKLOAD
 
 
+@contextlib.contextmanager
+def prepared(prepare: Callable[[Settings], None] | None, settings: Settings) -> Iterator[Settings]:
+    """The settings with a folder that holds what `prepare` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = replace(settings, folder=folder)
+        if prepare is not None:
+            torch.manual_seed(0)
+            prepare(settings)
+        yield settings
+
+
 def measure(name: str, workload: Workload, settings: Settings) -> dict[str, Timed]:
     """Time the sides of a workload that can run here."""
     sides = [side for side in workload.sides if lacking(workload.sides[side]) is None]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = replace(settings, folder=folder)
-        if workload.prepare is not None:
-            torch.manual_seed(0)
-            workload.prepare(settings)
+    with prepared(workload.prepare, settings) as settings:
         processes = {}
         try:
             for side in sides:  # one after the other: building uses all cores
@@ -142,6 +157,31 @@ def lacking(side: Side) -> str | None:
     return None
 
 
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, in a process in which nothing has run yet."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def repeat(run: Callable[[], Any], settings: Settings, at_most: float = 10.0) -> list[float]:
+    """Seconds of so many rounds, or of as many as begin within `at_most` seconds."""
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < settings.rounds and sum(seconds) < at_most):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def begin(settings: Settings) -> None:
+    """What all processes have in common, before memory and time count."""
+    import torch._dynamo  # transformers does, and minift at its first step or load
+
+    # First, for other threads take it over when they start. On all sides: no merit of ours.
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(settings.threads)
+
+
 class _Process:
     """A side in a fresh process that runs its work once for each line it is sent."""
 
@@ -181,26 +221,22 @@ class _Process:
 
 
 def _serve(name: str, side: str, settings: Settings) -> None:
-    import torch._dynamo  # transformers does, and minift at its first load: counted for neither
-
     from benchmarks.peers import prepare_torchvision
 
-    # First, for other threads take it over when they start. On all sides: no merit of ours.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(settings.threads)
+    begin(settings)
     build, needs = load(name).sides[side]
     for need in needs:
         if need != "AMX":
             prepare_torchvision()
             pkgutil.resolve_name(need)
-    _forget_peak()
-    before = _peak_memory()
+    forget_peak()
+    before = peak_memory()
     torch.manual_seed(0)
     work = build(settings)
     figures = []
     for line in sys.stdin:
         if line.strip() == "end":
-            end = {"figures": figures, "memory": _peak_memory() - before, "same": work.same}
+            end = {"figures": figures, "memory": peak_memory() - before, "same": work.same}
             print(json.dumps(end), flush=True)
             return
         started = time.perf_counter()
@@ -208,13 +244,13 @@ def _serve(name: str, side: str, settings: Settings) -> None:
         print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Let the peak be what is used now: imports leave less behind than they take (Linux)."""
     with contextlib.suppress(OSError):  # then the peak of the imports counts as what they left
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory() -> float:
+def peak_memory() -> float:
     """MB that this process has had at most."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -76,6 +76,7 @@ def ours(settings: Settings, algorithm: str) -> Work:
     each = torch.tensor([n for _, n in counts[: len(ids)]])
     kept = float((each * keep_probability(each, THRESHOLD)).sum())
     own = ALGORITHMS[algorithm]
+    num_steps = round(num_epochs(settings) * kept * own.per_word / own.batch_size)
     seeds = count()
 
     def run() -> float | None:
@@ -83,7 +84,7 @@ def ours(settings: Settings, algorithm: str) -> Work:
         torch.manual_seed(seed)
         model = Word2Vec(Word2VecConfig(vocab_size=len(ids), hidden_size=C, pad_id=len(ids)))
         config = PretrainConfig(
-            num_steps=round(num_epochs(settings) * kept * own.per_word / own.batch_size),
+            num_steps=num_steps,
             batch_size=own.batch_size,
             lr=own.lr,
             warmup=0.0,
@@ -104,7 +105,7 @@ def ours(settings: Settings, algorithm: str) -> Work:
         )
         return agreement(settings, ids, model.vectors.numpy())
 
-    return Work(run, facts(settings, rows, len(ids)))
+    return Work(run, facts(settings, rows, len(ids)), num_steps)
 
 
 def theirs(settings: Settings, algorithm: str) -> Work:
@@ -125,6 +126,7 @@ def theirs(settings: Settings, algorithm: str) -> Work:
 
     def run() -> float | None:
         model.seed = next(seeds)
+        model.wv.vectors = None  # or init_weights would keep those of the round before
         model.init_weights()
         model.train(rows, total_examples=len(rows), epochs=num_epochs(settings))
         return agreement(settings, model.wv.key_to_index, model.wv.vectors)

@@ -81,7 +81,11 @@ def test_the_table_has_medians_ratio_memory_and_figures(runner, report):
     assert rows == [
         ("step", "peer", "1.000", "2.000", "2.00", "1.2", "100", "200", "0.50", "0.7", "3", "3.5")
     ]
-    assert report.markdown(rows).splitlines()[2].startswith("| step | peer | 1.000 | 2.000 |")
+    assert (
+        report.markdown(report.COLUMNS, rows)
+        .splitlines()[2]
+        .startswith("| step | peer | 1.000 | 2.000 |")
+    )
 
 
 def test_every_row_has_its_sides(runner, monkeypatch):
