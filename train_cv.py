@@ -8,6 +8,7 @@
     python train_cv.py evaluate --from runs/b --data mnist --data-dir M
     python train_cv.py predict --from runs/b picture.png
     python train_cv.py show --data shapes:near
+    python train_cv.py study list
 
 train_nlp.py is the same script for text: lay the two side by side.
 """
@@ -46,6 +47,8 @@ from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_s
 from minift.recipes.report import format_table
 from minift.recipes.sources import HELD_OUT, Pictures, load_picture, load_pictures
 from minift.stages import Model
+from minift.studies.cli import study_command, study_flags
+from minift.studies.cv import STUDIES
 from minift.training.files import write_bytes
 from minift.training.precision import Seeds, resolve_device
 
@@ -60,7 +63,7 @@ def story(args: argparse.Namespace) -> None:
     settings = replace(
         settings,
         seed=args.seed,
-        num_seeds=args.seeds,
+        num_seeds=args.seeds or 1,
         precision=args.precision,
         progress=args.progress,
     )
@@ -233,9 +236,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
-    parser.add_argument(
-        "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
-    )
+    parser.add_argument("--seeds", type=at_least_one, help="fine-tunings of each kind (default: 1)")
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
 
@@ -277,11 +278,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--image-size", type=at_least_one, default=32, help="side that pictures are brought to"
     )
     command("show", show, "five training examples as the model sees them", data)
+    command("study", study_command(STUDIES, parser.prog), "test what the lecture claims",
+            study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
     args.out = args.out or Path("runs") / (args.command or "cv")
-    if args.command is not None and (args.quick or args.seeds != 1):
-        parser.error("--quick and --seeds belong to the story, which has no command")
+    if args.command not in (None, "study") and (args.quick or args.seeds is not None):
+        parser.error(
+            "--quick and --seeds belong to the studies, and to the story without a command"
+        )
     if getattr(args, "from_hub", None) is not None:
         args.source = weights_file(fetch(args.from_hub))
     if args.command in ("evaluate", "predict") and args.source is None:

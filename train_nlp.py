@@ -10,6 +10,7 @@
     python train_nlp.py neighbors --from runs/words king queen
     python train_nlp.py fill-mask --from runs/bert "the [MASK] is red ."
     python train_nlp.py generate --from runs/gpt "once upon a time"
+    python train_nlp.py study list
 
 train_cv.py is the same script for pictures: lay the two side by side.
 """
@@ -77,6 +78,8 @@ from minift.recipes.text_commands import (
     word_id,
 )
 from minift.stages import Model
+from minift.studies.cli import study_command, study_flags
+from minift.studies.nlp import STUDIES
 from minift.tokenizers import Tokenizer
 from minift.training.metrics import perplexity
 from minift.training.precision import Seeds, resolve_device
@@ -89,7 +92,7 @@ def story(args: argparse.Namespace) -> None:
     settings = replace(
         settings,
         seed=args.seed,
-        num_seeds=args.seeds,
+        num_seeds=args.seeds or 1,
         precision=args.precision,
         progress=args.progress,
     )
@@ -488,9 +491,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
-    parser.add_argument(
-        "--seeds", type=at_least_one, default=1, help="fine-tunings of each kind (default: 1)"
-    )
+    parser.add_argument("--seeds", type=at_least_one, help="fine-tunings of each kind (default: 1)")
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
 
@@ -563,14 +564,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                        "always (default: 0.8)")  # fmt: skip
     added.add_argument("--top-k", type=int, help="sample from the k likeliest tokens")
     added.add_argument("--top-p", type=float, help="sample from those that together reach p")
+    command("study", study_command(STUDIES, parser.prog), "test what the lecture claims",
+            study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
     args.out = args.out or Path("runs") / (args.command or "nlp")
-    if args.command is not None and (args.quick or args.seeds != 1):
-        parser.error("--quick and --seeds belong to the story, which has no command")
+    if args.command not in (None, "study") and (args.quick or args.seeds is not None):
+        parser.error(
+            "--quick and --seeds belong to the studies, and to the story without a command"
+        )
     if getattr(args, "from_hub", None) is not None:
         args.source = fetch(args.from_hub)
-    if args.command not in (None, "pretrain", "finetune") and args.source is None:
+    if args.command not in (None, "pretrain", "finetune", "study") and args.source is None:
         parser.error("--from must name a checkpoint folder")
     if args.command == "pretrain" and args.num_negatives < 0:
         parser.error(f"--num-negatives must be 0 or more, got {args.num_negatives}")
