@@ -145,16 +145,16 @@ def of_sides(name: str, sides: Sequence[str], settings: Settings) -> dict[str, P
 
 
 def profiled(work: Work, settings: Settings) -> Profile:
-    num_steps = min(work.num_steps, MAX_STEPS)
     run = partial(first_steps, work)
-    flops = matrix_flops(run)  # first, for it warms up as well
+    num_steps = run()
+    flops = matrix_flops(run)
     seconds = [each / num_steps for each in repeat(run, settings, at_most=3.0)]
     shares, other = kernel_shares(run)
     return Profile(seconds, flops / num_steps, shares, other)
 
 
-def first_steps(work: Work) -> None:
-    """Run the work, and break it off after MAX_STEPS steps of its optimizer."""
+def first_steps(work: Work) -> int:
+    """Run the work, break it off after MAX_STEPS steps of its optimizer; return its steps."""
     num_steps = 0
 
     def count(*_: Any) -> None:
@@ -169,6 +169,7 @@ def first_steps(work: Work) -> None:
             work.run()
     finally:
         handle.remove()
+    return num_steps or work.num_steps  # what trains nothing, such as generation, runs to its end
 
 
 @cache
