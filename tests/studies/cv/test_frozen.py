@@ -1,4 +1,4 @@
-"""The study `frozen` in small: its figures for each way, and the rule on planted numbers."""
+"""The study `frozen` in small: what its figures say of each way; the rule on planted numbers."""
 
 from __future__ import annotations
 
