@@ -29,7 +29,7 @@ class LowRank(nn.Module):
     def __init__(self, layer: Any, down: Tensor, scale: float) -> None:
         super().__init__()
         self.layer, self.scale = layer, scale
-        self.down = nn.Parameter(down.to(layer.weight))  # A: (rank, in), or (rank, in, H, W)
+        self.down = nn.Parameter(down.to(layer.weight))  # A: (rank, in, ...)
         self.up = nn.Parameter(self.down.new_zeros(len(layer.weight), len(down)))  # B: (out, rank)
 
     def forward(self, x: Tensor) -> Tensor:
