@@ -43,7 +43,8 @@ _FLAGS = (
     "escape_whitespaces",
     "whitespace_as_suffix",
 )
-_SHRINKING = [{"Regex": "^ +| +$"}, {"Regex": " {2,}"}]  # no spaces at the ends, one in a row
+# No spaces at the ends (there, ^ and $ would match at every line's), one in a row.
+_SHRINKING = [{"Regex": r"\A +| +\z"}, {"Regex": " {2,}"}]
 _ROLES = ("pad_id", "bos_id", "eos_id")
 
 

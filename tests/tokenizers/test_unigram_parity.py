@@ -273,7 +273,7 @@ def test_transformers_opens_a_folder_that_we_wrote(byte_fallback: bool, tmp_path
     # In a long run of one sign ways to cut it are equally good, and transformers, which counts with
     # 64 bits, takes another one than SentencePiece and we.
     plain_texts = [text for text in training_texts()[::5] if not re.search(r"(.)\1{5}", text)]
-    for text in [*plain_texts, "a <extra_id_1>b</s> c", "  two  spaces  ", "x漢🙂y"]:
+    for text in [*plain_texts, "a <extra_id_1>b</s> c", "  two  spaces  ", "x漢🙂y", " a \n b "]:
         ids = unigram.encode(text)
         assert reference(text)["input_ids"] == ids, ascii(text)
         if unigram.unk_id not in ids:
