@@ -10,9 +10,10 @@ The peak is what this machine reaches in the same run, in the best of some large
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from statistics import median
@@ -20,29 +21,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as torch_profile
-from torch.utils.flop_counter import (
-    FlopCounterMode,
-    sdpa_backward_flop_count,
-    sdpa_flop_count,
-)
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchmarks.report import Part
-from benchmarks.runner import (
-    Settings,
-    Work,
-    begin,
-    in_fresh_process,
-    load,
-    prepared,
-    repeat,
-)
+from benchmarks.runner import Settings, Work, begin, load, prepared, repeat
 
 # What is called in such a module is of this kind, whatever it is.
 PARTS = {
@@ -75,15 +61,15 @@ KINDS = (*KERNELS, "optimizer", "other", "outside")
 NOTE = (
     "s: median, a step; a step is one of training, in generation a new token for each row, in "
     "tokens and loading all of it. GFLOP: of its matrix products; peak: the share that this is, by "
-    "the second, of the machine's peak. The other columns are shares of the "
-    "time under the profiler, in %. products: linear layers with their biases, convolutions; "
-    "attention: what stands between those; sums: residuals, gradients added up, and the like; "
+    "the second, of the machine's peak. The other columns are shares of the time under the "
+    "profiler, in %. products: linear layers with their biases, convolutions; attention: what "
+    "stands between those, its dropout too; sums: residuals, gradients added up, and the like; "
     "bookkeeping: what computes nothing, the autograd engine too; outside: Python, and files."
 )
 COLUMNS = ("work", "s", "GFLOP", "GFLOP/s", "peak", *KINDS)
 # Another peak; other kernels; not what one uses; hardly more than the frozen part's one pass.
 LEFT_OUT = ("bf16", "compiled", "written out", "head")
-MAX_STEPS = 100  # of a run: word2vec takes a thousand, all alike
+MAX_STEPS = 80  # of a run: word2vec takes a thousand, all alike
 
 
 class Profile(NamedTuple):
@@ -101,23 +87,21 @@ class EnoughStepsError(Exception):
 
 def part(name: str, settings: Settings) -> Part:
     """Profile the sides of minift in a workload."""
-    workload = load(name)
+    begin(settings)
+    workload, peak = load(name), peak_flops(settings)
     sides = [side for side in workload.sides if side.startswith("minift")]
     sides = [side for side in sides if not any(word in side for word in LEFT_OUT)]
-    peak = peak_flops(settings)
+    profiles = {}
     with prepared(workload.prepare, settings) as settings:
-        profiles = in_fresh_process(of_sides, name, sides, settings)
-    labels = {side: name + side.removeprefix("minift") for side in sides}
+        for side in sides:
+            torch.manual_seed(0)
+            work = workload.sides[side].build(settings)
+            profiles[name + side.removeprefix("minift")] = profiled(work, settings)
+    others = (rest(label, found) for label, found in profiles.items())
     return Part(
-        rows=[row(labels[side], found, peak) for side, found in profiles.items()],
-        notes=[
-            f"The machine's peak: {peak / 1e9:.0f} GFLOP/s.",
-            *(line for side in sides if (line := rest(labels[side], profiles[side]))),
-        ],
-        numbers={
-            "peak": peak,
-            "sides": {side: found._asdict() for side, found in profiles.items()},
-        },
+        rows=[row(label, found, peak) for label, found in profiles.items()],
+        notes=[f"The machine's peak: {peak / 1e9:.0f} GFLOP/s.", *filter(None, others)],
+        numbers={"peak": peak, "sides": {key: one._asdict() for key, one in profiles.items()}},
     )
 
 
@@ -135,20 +119,11 @@ def rest(label: str, found: Profile) -> str:
     return f"{label}, other: {', '.join(named)}" if named else ""
 
 
-def of_sides(name: str, sides: Sequence[str], settings: Settings) -> dict[str, Profile]:
-    begin(settings)
-    profiles = {}
-    for side in sides:
-        torch.manual_seed(0)
-        profiles[side] = profiled(load(name).sides[side].build(settings), settings)
-    return profiles
-
-
 def profiled(work: Work, settings: Settings) -> Profile:
-    run = partial(first_steps, work)
-    num_steps = run()
-    flops = matrix_flops(run)
-    seconds = [each / num_steps for each in repeat(run, settings, at_most=3.0)]
+    run, ran = partial(first_steps, work), []
+    flops = matrix_flops(lambda: ran.append(run()))  # first, for it warms up as well
+    num_steps = ran[0]
+    seconds = [each / num_steps for each in repeat(run, settings, at_most=2.0)]
     shares, other = kernel_shares(run)
     return Profile(seconds, flops / num_steps, shares, other)
 
@@ -175,11 +150,6 @@ def first_steps(work: Work) -> int:
 @cache
 def peak_flops(settings: Settings) -> float:
     """Operations a second of the best of some products of square matrices."""
-    return in_fresh_process(_peak_flops, settings)
-
-
-def _peak_flops(settings: Settings) -> float:
-    begin(settings)
     largest, best = settings.size(4096, 512), 0.0
     for n in (largest, largest // 2, largest // 4):
         a, b = torch.randn(2, n, n)
@@ -200,10 +170,10 @@ def matrix_flops(run: Callable[[], Any]) -> int:
     def attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return sdpa_backward_flop_count(grad, query, key, value)
 
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch leaves it out
-    mapping = {
-        kernel: attention,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
+    aten = torch.ops.aten
+    mapping = {  # torch does not count it yet
+        aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
     }
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         run()
@@ -211,14 +181,17 @@ def matrix_flops(run: Callable[[], Any]) -> int:
 
 
 def kernel_shares(run: Callable[[], Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """The shares of a run's time by kind, and of the kernels that have none, the largest first."""
+    """The shares of a run's time by kind, and of the kernels of kind "other", largest first."""
     with torch_profile(activities=[ProfilerActivity.CPU]) as profiler, named_parts():
         started = time.perf_counter()
         run()
         seconds = time.perf_counter() - started
+    gc.disable()  # the events are many, and no garbage: looking for some would double the time
+    events = profiler.events()
+    gc.enable()
     times: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     other: Counter[str] = Counter()
-    for event, kind in kinds_of(profiler.events()):
+    for event, kind in kinds_of(events):
         share = event.self_cpu_time_total / 1e6 / seconds
         times[kind] += share
         if kind == "other":

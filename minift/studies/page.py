@@ -80,10 +80,7 @@ def summaries(
     study: Study, figure: Figure, results: Results
 ) -> Iterator[tuple[dict[str, Any], Summary, dict[str, float]]]:
     """For each set of factors that has the figure: the factors, the figure, and its levels."""
-    rows = [row for row in results.rows if figure.name in row]
-    keys = dict.fromkeys(tuple(row[name] for name in study.factors) for row in rows)
-    for key in keys:
-        factors = dict(zip(study.factors, key))
+    for factors in combinations(results, figure, study.factors):
         levels = {name: results.summary(name, **factors).mean for name in figure.levels}
         yield factors, results.summary(figure.name, **factors), levels
 
@@ -124,17 +121,27 @@ def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Findin
     return report
 
 
+def combinations(results: Results, figure: Figure, factors: Sequence[str]) -> list[dict[str, Any]]:
+    """The values of the factors that occur together where the figure was measured, in order."""
+    rows = [row for row in results.rows if figure.name in row]
+    found = list(dict.fromkeys(tuple(row[name] for name in factors) for row in rows))
+    levels = [results.levels(name) for name in factors]
+    found.sort(key=lambda key: [each.index(value) for each, value in zip(levels, key)])
+    return [dict(zip(factors, key)) for key in found]
+
+
 def draw_bars(study: Study, report: Report, results: Results) -> None:
     """A bar for each value of the last factor; a chart for each figure and the other factors."""
     *others, last = study.factors
     for figure in study.figures:
-        rows = Results([row for row in results.rows if figure.name in row])
-        for key in dict.fromkeys(tuple(row[name] for name in others) for row in rows.rows):
-            factors = dict(zip(others, key))
+        for factors in combinations(results, figure, others) if figure.is_drawn else ():
+            chance = None
+            if figure.levels:
+                chance = results.summary(figure.levels[-1], **factors).mean
             report.bars(
-                **rows.bars(figure.name, by=last, **factors),
-                caption=", ".join([figure.label, *map(str, key)]),
-                chance=rows.summary(figure.levels[-1], **factors).mean if figure.levels else None,
+                **results.bars(figure.name, by=last, **factors),
+                caption=", ".join([figure.label, *map(str, factors.values())]),
+                chance=chance,
                 limit=1.0 if figure.spec.endswith("%") else None,
                 spec=figure.spec,
             )

@@ -25,6 +25,7 @@ class Figure:
     label: str  # what it is, with its unit
     spec: str = ".1%"  # how it is written, a format specification; the default suits shares
     levels: tuple[str, ...] = ()  # keys of what to compare it with, last the chance or majority
+    is_drawn: bool = True  # in the pictures, where the study draws none of its own
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Study:
     figures : what is measured.
     judge : the results -> the findings that the rule names.
     needs : (settings, cell) -> the ingredient that a cell starts from; None: none does.
-    draw : (report, results): puts the pictures into the report. None: bars of every figure by the
+    draw : (report, results): puts the pictures into the report. None: bars of the figures by the
         last factor, a chart for each combination of the others.
     seeds, quick_seeds : how many seeds the two forms have. Fewer than five give the bootstrap
         little to draw from: its interval is then too narrow.

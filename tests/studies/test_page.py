@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from minift.studies.page import flat, read_measured, results_of, write_results
+from minift.studies.page import combinations, flat, read_measured, results_of, write_results
+from minift.studies.results import Results
 from minift.studies.runner import measure
-from minift.studies.study import Study
+from minift.studies.study import Figure, Study
 
 
 def written(toy: ModuleType, folder: Path, gain: float = 3.0, num_seeds: int = 3) -> Study:
@@ -104,3 +105,12 @@ def test_a_file_of_another_kind_is_named(text: str, tmp_path: Path) -> None:
 def test_nested_settings_are_listed_one_by_one() -> None:
     settings = {"source": {"epochs": 3}, "tasks": ["a", "b"], "lr": 0.1}
     assert dict(flat(settings)) == {"source epochs": 3, "tasks": "a, b", "lr": 0.1}
+
+
+def test_tables_are_in_the_order_of_their_factors() -> None:
+    rows = [{"ids": i, "task": t, "score": 1.0} for i in ("own", "other") for t in ("b", "a")]
+    rows.append({"ids": "own", "task": "c", "seconds": 1.0})
+    found = combinations(Results(rows), Figure("score", ""), ("task", "ids"))
+    assert [tuple(each.values()) for each in found] == [
+        ("b", "own"), ("b", "other"), ("a", "own"), ("a", "other"),
+    ]  # fmt: skip

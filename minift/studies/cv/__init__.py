@@ -1,5 +1,5 @@
 """The studies of pictures; a new one is a file here and a line in `STUDIES`."""
 
-from minift.studies.cv import frozen
+from minift.studies.cv import frozen, target_size
 
-STUDIES = (frozen.STUDY,)
+STUDIES = (frozen.STUDY, target_size.STUDY)

@@ -1,0 +1,183 @@
+"""Where pretraining pays, and where a network from scratch catches up: more and more labels.
+
+Four ways to the same target, from a hundred times fewer pictures than the source had to as many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minift.checkpoint import load
+from minift.data.shapes import SHAPES_CLASSES, shapes
+from minift.objectives.scores import majority_accuracy
+from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.report import Report
+from minift.stages import Model
+from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
+from minift.studies.results import Results, Row
+from minift.studies.statistics import summarize
+from minift.studies.study import Cell, Figure, Ingredient, Study
+from minift.studies.verdict import Finding, above, below
+
+METHODS = ("from scratch", "feature extraction", "freeze lower stages", "fine-tune all")
+SCRATCH, FEATURES, LOWER, ALL = METHODS
+TARGET = "near"  # the same kind of picture with new shapes
+
+
+@dataclass(frozen=True)
+class Settings:
+    source: Source = SOURCE
+    sizes: tuple[int, ...] = (200, 600, 2_000, 20_000)  # pictures of the target; the source's last
+    min_steps: int = 300  # of every training, however small its target
+    min_epochs: int = 6  # of every training, however large
+    batch_size: int = 64  # at most a quarter of the target
+    scratch_lr: float = 4e-3  # of all that starts from random weights, heads too
+    top_lr: float = 5e-4  # of a pretrained stage that is trained alone
+    all_lr: float = 3e-4  # of all pretrained stages
+    num_test: int = 2000
+
+
+QUICK = Settings(
+    QUICK_SOURCE, sizes=(60, 200, 600, 6_000), min_steps=200, batch_size=32, num_test=1000
+)
+
+
+def cells(settings: Settings) -> list[Cell]:
+    return [{"size": size, "method": method} for size in settings.sizes for method in METHODS]
+
+
+def needs(settings: Settings, cell: Cell) -> Ingredient:
+    return pretrained(settings.source, cell["seed"])
+
+
+def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
+    seed, size, image_size = cell["seed"], cell["size"], settings.source.image_size
+    train = shapes(TARGET, size, seed=2 * seed, image_size=image_size)
+    test = shapes(TARGET, settings.num_test, seed=2 * seed + 1, image_size=image_size)
+    model = starting_model(cell["method"], trunk, seed)
+    tuned = finetune(model, train, config(settings, cell, len(model.trunk)))
+    return {
+        "accuracy": score(model, test, "fp32")["accuracy"],
+        "majority": majority_accuracy(test["labels"]),
+        "steps": tuned.history.steps_run,
+        "trained": tuned.trainable,
+    }
+
+
+def starting_model(method: str, trunk: Path, seed: int) -> Model:
+    """The pretrained trunk under a new head; from scratch, all weights are drawn anew."""
+    model = load(trunk)
+    torch.manual_seed(seed)
+    model.reset_head("classify", len(SHAPES_CLASSES[TARGET]))  # the same for every method
+    if method == SCRATCH:
+        model.trunk.reset_parameters()
+    return model
+
+
+def config(settings: Settings, cell: Cell, num_stages: int) -> FinetuneConfig:
+    """The same steps and batches for every method; the last weights count, none are selected."""
+    batch_size = max(1, min(settings.batch_size, cell["size"] // 4))
+    steps_an_epoch = cell["size"] // batch_size
+    enough = -(-settings.min_steps // steps_an_epoch)  # epochs, rounded up
+    changes: dict[str, dict[str, Any]] = {
+        SCRATCH: {"lr": settings.scratch_lr},
+        FEATURES: {"num_frozen": num_stages},
+        LOWER: {"num_frozen": num_stages - 1, "lr": settings.top_lr},
+        ALL: {"lr": settings.all_lr},
+    }
+    common = FinetuneConfig(
+        epochs=max(settings.min_epochs, enough),
+        batch_size=batch_size,
+        head_lr=settings.scratch_lr,
+        precision="fp32",
+        seed=cell["seed"],
+        progress=False,
+    )
+    return replace(common, **changes[cell["method"]])
+
+
+def gaps(results: Results, size: int) -> dict[int, float]:
+    """seed -> accuracy of the fine-tuned trunk, minus that from scratch, at this size."""
+    tuned = results.by_seed("accuracy", size=size, method=ALL)
+    scratch = results.by_seed("accuracy", size=size, method=SCRATCH)
+    return {seed: tuned[seed] - scratch[seed] for seed in scratch}
+
+
+def judge(results: Results) -> list[Finding]:
+    sizes = sorted(results.levels("size"))
+    findings = []
+    for size in sizes[:2]:
+        lead = summarize(list(gaps(results, size).values()))
+        findings.append(above(f"fine-tuned, minus scratch: {size:,} pictures", lead))
+    small, large = gaps(results, sizes[0]), gaps(results, sizes[-1])
+    change = summarize([large[seed] - small[seed] for seed in small])
+    what = f"that lead at {sizes[-1]:,} pictures, minus at {sizes[0]:,}"
+    return [*findings, below(what, change)]
+
+
+def draw(report: Report, results: Results) -> None:
+    report.lines(
+        **results.lines("accuracy", x="size", by="method"),
+        x_label="pictures of the target",
+        y_label="accuracy",
+        caption="Accuracy on the target's test pictures.",
+        baseline={"majority class": results.summary("majority").mean},
+        log_x=True,
+    )
+    sizes = sorted(results.levels("size"))
+    leads = {
+        method: [
+            results.difference(
+                "accuracy", {"size": size, "method": method}, {"size": size, "method": SCRATCH}
+            )
+            for size in sizes
+        ]
+        for method in METHODS[1:]
+    }
+    report.lines(
+        {method: [(size, lead.mean) for size, lead in zip(sizes, leads[method])]
+         for method in leads},
+        x_label="pictures of the target",
+        y_label="lead over scratch",
+        caption="What pretraining adds to the accuracy from scratch, seed by seed.",
+        baseline={"from scratch": 0.0},
+        spread={method: [lead.sd for lead in leads[method]] for method in leads},
+        log_x=True,
+    )  # fmt: skip
+
+
+STUDY = Study(
+    name="target-size",
+    claim="A pretrained network beats one from scratch where the target has few labels, and its "
+    "lead shrinks once the target is as large as the source.",
+    source="The lecture on when to transfer: a target that is small against the source. He et al. "
+    "2019, Rethinking ImageNet Pre-training, section 4 (training from scratch with less data).",
+    setup="A ResNet learns ten shapes from many pictures. The target is ten other shapes, with a "
+    "hundred, thirty and ten times fewer pictures than the source, and with as many. Four ways "
+    "lead there: the same network from scratch; only a head on the frozen trunk (feature "
+    "extraction); the head and the top stage above frozen lower ones; and all of it "
+    "(fine-tuning).\n\nAt each size every way gets the same pictures, batches and number of steps, "
+    "with more steps for more pictures but none for scratch alone. Rates are fixed beforehand: "
+    "large for what starts from random weights, small for what is pretrained. The last weights "
+    "are scored, on pictures that nobody trained on.",
+    rule="The claim is that the fine-tuned trunk lies above scratch at the two smallest sizes, and "
+    "that its lead at the largest is below that at the smallest. A smaller lead is not yet none: "
+    "how much is left can be read off the second picture.",
+    settings=Settings(),
+    quick=QUICK,
+    cells=cells,
+    needs=needs,
+    run=run,
+    judge=judge,
+    draw=draw,
+    factors=("size", "method"),
+    figures=(
+        Figure("accuracy", "Accuracy on the target", levels=("majority",)),
+        Figure("steps", "Steps of training", ",.0f"),
+        Figure("trained", "Share of the weights that were trained"),
+    ),
+)
