@@ -42,7 +42,7 @@ class Settings:
 
 
 QUICK = Settings(
-    QUICK_SOURCE, sizes=(60, 200, 600, 6_000), min_steps=200, batch_size=32, num_test=1000
+    QUICK_SOURCE, (60, 200, 600, 6_000), min_steps=150, min_epochs=3, batch_size=32, num_test=1000
 )
 
 
