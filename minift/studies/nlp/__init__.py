@@ -1,5 +1,5 @@
 """The studies of text; a new one is a file here and a line in `STUDIES`."""
 
-from minift.studies.nlp import tokenization
+from minift.studies.nlp import reinit, stability, tokenization, tuning
 
-STUDIES = (tokenization.STUDY,)
+STUDIES = (tokenization.STUDY, stability.STUDY, tuning.STUDY, reinit.STUDY)
