@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.runner import Row, Settings, Timed, Workload, lacking, ratio
+from minift.studies.runner import processor
 
 PACKAGES = ("torch", "transformers", "timm", "torchvision", "tokenizers", "gensim", "numpy")
 COLUMNS = (
@@ -70,9 +69,6 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine() -> str:
     """The CPU and the versions, in a line."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"model name\s*: (.*)", text)
     versions = []
     for package in PACKAGES:
         try:
@@ -81,7 +77,7 @@ def machine() -> str:
             continue
     return ", ".join(
         [
-            f"{model[1] if model else platform.processor()}, {os.cpu_count()} cores",
+            f"{processor()}, {os.cpu_count()} cores",
             torch.backends.cpu.get_cpu_capability(),
             f"{platform.system()}, Python {platform.python_version()}",
             *versions,

@@ -54,21 +54,25 @@ class Results:
 
     def difference(self, figure: str, first: Row, second: Row) -> Summary:
         """The figure where rows have the factors `first`, minus that of `second`, seed by seed."""
+        return summarize(list(self.differences(figure, first, second).values()))
+
+    def differences(self, figure: str, first: Row, second: Row) -> dict[int, float]:
+        """seed -> what `difference` summarizes, for differences of differences."""
         return self._paired(operator.sub, figure, first, second)
 
     def ratio(self, figure: str, first: Row, second: Row) -> Summary:
         """How many times as much `first` is as `second`, seed by seed."""
-        return self._paired(operator.truediv, figure, first, second)
+        return summarize(list(self._paired(operator.truediv, figure, first, second).values()))
 
     def _paired(
         self, compare: Callable[[float, float], float], figure: str, first: Row, second: Row
-    ) -> Summary:
+    ) -> dict[int, float]:
         a, b = self.by_seed(figure, **first), self.by_seed(figure, **second)
         if a.keys() != b.keys():
             raise ValueError(
                 f"{figure} must have the same seeds to be compared, got {list(a)} and {list(b)}"
             )
-        return summarize([compare(a[seed], b[seed]) for seed in a])
+        return {seed: compare(a[seed], b[seed]) for seed in a}
 
     def bars(self, figure: str, by: str, **factors: Any) -> dict[str, Any]:
         """Means and standard deviations for `Report.bars`, a bar for each value of `by`."""

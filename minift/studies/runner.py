@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -161,18 +162,23 @@ def forget(study: Study, out: Path, *, is_quick: bool, seeds: Sequence[int]) -> 
 
 def versions(study: Study) -> dict[str, Any]:
     """On what the numbers were computed."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
     return {
         "code": code_digest(study.run),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": names[0] if names else platform.processor(),
+        "processor": processor(),
         "cores": num_cores(),
     }
+
+
+def processor() -> str:
+    """The CPU's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(r"model name\s*: (.*)", text)
+    return found[1] if found else platform.processor()
 
 
 def num_cores() -> int:

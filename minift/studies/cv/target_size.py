@@ -100,20 +100,20 @@ def config(settings: Settings, cell: Cell, num_stages: int) -> FinetuneConfig:
     return replace(common, **changes[cell["method"]])
 
 
-def gaps(results: Results, size: int) -> dict[int, float]:
-    """seed -> accuracy of the fine-tuned trunk, minus that from scratch, at this size."""
-    tuned = results.by_seed("accuracy", size=size, method=ALL)
-    scratch = results.by_seed("accuracy", size=size, method=SCRATCH)
-    return {seed: tuned[seed] - scratch[seed] for seed in scratch}
+def compared(size: int, method: str) -> tuple[Row, Row]:
+    """The factors of a method and of scratch, at one size."""
+    return {"size": size, "method": method}, {"size": size, "method": SCRATCH}
 
 
 def judge(results: Results) -> list[Finding]:
     sizes = sorted(results.levels("size"))
     findings = []
     for size in sizes[:2]:
-        lead = summarize(list(gaps(results, size).values()))
+        lead = results.difference("accuracy", *compared(size, ALL))
         findings.append(above(f"fine-tuned, minus scratch: {size:,} pictures", lead))
-    small, large = gaps(results, sizes[0]), gaps(results, sizes[-1])
+    small, large = (
+        results.differences("accuracy", *compared(size, ALL)) for size in (sizes[0], sizes[-1])
+    )
     change = summarize([large[seed] - small[seed] for seed in small])
     what = f"that lead at {sizes[-1]:,} pictures, minus at {sizes[0]:,}"
     return [*findings, below(what, change)]
@@ -130,12 +130,7 @@ def draw(report: Report, results: Results) -> None:
     )
     sizes = sorted(results.levels("size"))
     leads = {
-        method: [
-            results.difference(
-                "accuracy", {"size": size, "method": method}, {"size": size, "method": SCRATCH}
-            )
-            for size in sizes
-        ]
+        method: [results.difference("accuracy", *compared(size, method)) for size in sizes]
         for method in METHODS[1:]
     }
     report.lines(

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-import torch
-
 from minift.checkpoint import load, load_tokenizer
-from minift.objectives.scores import majority_accuracy
-from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.finetuning import FinetuneConfig
 from minift.recipes.report import Report
-from minift.recipes.story_nlp import LABEL_FACTOR, task_dataset
+from minift.recipes.story_nlp import LABEL_FACTOR
+from minift.studies.nlp.few_labels import learn, train_and_test
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.statistics import summarize
@@ -54,10 +52,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
     seed, task = cell["seed"], cell["task"]
     tokenizer, model = load_tokenizer(trunk), load(trunk)
     num_labels = settings.num_labels * LABEL_FACTOR[task]
-    train = task_dataset(tokenizer, task, num_labels, seed=seed)
-    test = task_dataset(tokenizer, task, settings.num_test, seed=seed + 1000, split="test")
-    torch.manual_seed(seed)
-    model.reset_head("classify", 2)  # the same for every cut
+    train, test = train_and_test(tokenizer, task, num_labels, settings.num_test, seed)
     config = FinetuneConfig(
         epochs=settings.epochs,
         num_reinit=cell["stages_anew"],
@@ -65,11 +60,8 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
         seed=seed,
         progress=False,
     )
-    finetune(model, train, config)
-    return {
-        "accuracy": score(model, test, "fp32")["accuracy"],
-        "majority": majority_accuracy(test["labels"]),
-    }
+    row, _ = learn(model, train, test, config)
+    return row
 
 
 def gains(results: Results) -> dict[int, float]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from minift.checkpoint import load, load_tokenizer
-from minift.objectives.scores import majority_accuracy
-from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.finetuning import FinetuneConfig
 from minift.recipes.story_nlp import task_dataset
+from minift.studies.nlp.few_labels import learn
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -63,8 +61,6 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
     tokenizer, model = load_tokenizer(trunk), load(trunk)
     train = task_dataset(tokenizer, settings.task, settings.num_labels, seed=0)
     test = task_dataset(tokenizer, settings.task, settings.num_test, seed=1, split="test")
-    torch.manual_seed(cell["seed"])
-    model.reset_head("classify", 2)
     layers = cell["layers_anew"]
     config = FinetuneConfig(
         epochs=settings.short_epochs if cell["training"] == SHORT else settings.long_epochs,
@@ -74,9 +70,8 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
         seed=cell["seed"],
         progress=False,
     )
-    finetune(model, train, config)
-    accuracy, majority = score(model, test, "fp32")["accuracy"], majority_accuracy(test["labels"])
-    return {"accuracy": accuracy, "majority": majority, "failed": float(accuracy <= majority)}
+    row, _ = learn(model, train, test, config)
+    return {**row, "failed": float(row["accuracy"] <= row["majority"])}
 
 
 def judge(results: Results) -> list[Finding]:

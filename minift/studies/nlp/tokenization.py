@@ -17,10 +17,10 @@ from minift.checkpoint import load, load_tokenizer, require_tokenizer
 from minift.data.world import world_documents
 from minift.objectives.scores import majority_accuracy
 from minift.recipes.datasets import encode_documents
-from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.finetuning import FinetuneConfig, finetune
 from minift.recipes.pretraining import PretrainConfig, bert_batch, bert_loss, bert_pairs
-from minift.recipes.story_nlp import task_dataset
 from minift.stages import Model
+from minift.studies.nlp.few_labels import judged, train_and_test
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -64,14 +64,12 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     rows = [{"task": MASKED, "accuracy": accuracy, "majority": majority_accuracy(labels),
              "same_ids": same_ids(tokenizer, own, batch["input_ids"])}]  # fmt: skip
     for task in settings.tasks:
-        train = task_dataset(tokenizer, task, settings.num_labels, seed=seed)
-        test = task_dataset(tokenizer, task, settings.num_test, seed=seed + 1000, split="test")
+        train, test = train_and_test(tokenizer, task, settings.num_labels, settings.num_test, seed)
         model = starting_model(cell["ids"], trunk)
         model.reset_head("classify", 2)
         config = FinetuneConfig(epochs=settings.epochs, precision="fp32", seed=seed, progress=False)
         finetune(model, train, config)
-        rows.append({"task": task, "accuracy": score(model, test, "fp32")["accuracy"],
-                     "majority": majority_accuracy(test["labels"]),
+        rows.append({"task": task, **judged(model, test),
                      "same_ids": same_ids(tokenizer, own, test["input_ids"])})  # fmt: skip
     return [{**row, "refused": float(bool(refusal)), "refusal": refusal} for row in rows]
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from minift.checkpoint import load, load_tokenizer
-from minift.objectives.scores import majority_accuracy
-from minift.recipes.finetuning import FinetuneConfig, finetune, score
-from minift.recipes.story_nlp import task_dataset
+from minift.recipes.finetuning import FinetuneConfig
+from minift.studies.nlp.few_labels import learn, train_and_test
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.statistics import Summary
@@ -58,17 +55,11 @@ def needs(settings: Settings, cell: Cell) -> Ingredient:
 
 def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
     seed, tokenizer, model = cell["seed"], load_tokenizer(trunk), load(trunk)
-    train = task_dataset(tokenizer, settings.task, settings.num_labels, seed=seed)
-    test = task_dataset(tokenizer, settings.task, settings.num_test, seed=seed + 1000, split="test")
-    torch.manual_seed(seed)
-    model.reset_head("classify", 2)  # the same for every method
-    tuned = finetune(model, train, config(settings, cell, len(model.trunk)))
-    return {
-        "accuracy": score(model, test, "fp32")["accuracy"],
-        "majority": majority_accuracy(test["labels"]),
-        "trained": tuned.trainable,
-        "seconds": tuned.seconds,
-    }
+    train, test = train_and_test(
+        tokenizer, settings.task, settings.num_labels, settings.num_test, seed
+    )
+    row, tuned = learn(model, train, test, config(settings, cell, len(model.trunk)))
+    return {**row, "trained": tuned.trainable, "seconds": tuned.seconds}
 
 
 def config(settings: Settings, cell: Cell, num_stages: int) -> FinetuneConfig:

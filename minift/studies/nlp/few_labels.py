@@ -1,0 +1,41 @@
+"""What the studies of text do after pretraining: learn a task of the world from few labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from minift.objectives.scores import majority_accuracy
+from minift.recipes.finetuning import FinetuneConfig, Finetuned, finetune, score
+from minift.recipes.story_nlp import task_dataset
+from minift.stages import Model
+from minift.studies.results import Row
+from minift.tokenizers import Tokenizer
+
+Dataset = dict[str, Tensor]
+
+
+def train_and_test(
+    tokenizer: Tokenizer, task: str, num_labels: int, num_test: int, seed: int
+) -> tuple[Dataset, Dataset]:
+    """The few labels, and examples to judge by, which hold other words."""
+    train = task_dataset(tokenizer, task, num_labels, seed=seed)
+    return train, task_dataset(tokenizer, task, num_test, seed=seed + 1000, split="test")
+
+
+def learn(
+    model: Model, train: Dataset, test: Dataset, config: FinetuneConfig
+) -> tuple[Row, Finetuned]:
+    """Fine-tune under a new head, the same for a seed whatever else differs; judge on `test`."""
+    torch.manual_seed(config.seed)
+    model.reset_head("classify", 2)
+    tuned = finetune(model, train, config)
+    return judged(model, test), tuned
+
+
+def judged(model: Model, test: Dataset) -> Row:
+    """The accuracy, and that of always naming the commonest class."""
+    return {
+        "accuracy": score(model, test, "fp32")["accuracy"],
+        "majority": majority_accuracy(test["labels"]),
+    }
