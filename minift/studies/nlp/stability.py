@@ -13,7 +13,7 @@ from pathlib import Path
 from minift.checkpoint import load, load_tokenizer
 from minift.recipes.finetuning import FinetuneConfig
 from minift.recipes.story_nlp import task_dataset
-from minift.studies.nlp.few_labels import learn
+from minift.studies.nlp.labelled import learn
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study

@@ -20,7 +20,7 @@ from minift.recipes.datasets import encode_documents
 from minift.recipes.finetuning import FinetuneConfig, finetune
 from minift.recipes.pretraining import PretrainConfig, bert_batch, bert_loss, bert_pairs
 from minift.stages import Model
-from minift.studies.nlp.few_labels import judged, train_and_test
+from minift.studies.nlp.labelled import judged, train_and_test
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study

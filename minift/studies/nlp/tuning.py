@@ -12,7 +12,7 @@ from typing import Any
 
 from minift.checkpoint import load, load_tokenizer
 from minift.recipes.finetuning import FinetuneConfig
-from minift.studies.nlp.few_labels import learn, train_and_test
+from minift.studies.nlp.labelled import learn, train_and_test
 from minift.studies.nlp.pretrained import QUICK_READING, READING, Reading, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.statistics import Summary

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minift.recipes.finetuning import FinetuneConfig
-from minift.studies.nlp import few_labels
+from minift.studies.nlp import labelled
 from minift.studies.nlp.pretrained import Reading, pretrained
 from minift.studies.nlp.stability import OLD, REMEDIES, STUDY, Settings, run
 from minift.studies.results import Results
@@ -45,7 +45,7 @@ def test_a_remedy_changes_its_own_setting_alone(
     trunk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[FinetuneConfig] = []
-    monkeypatch.setattr(few_labels, "finetune", lambda model, train, config: used.append(config))
+    monkeypatch.setattr(labelled, "finetune", lambda model, train, config: used.append(config))
     for cell in (OLD, *REMEDIES.values()):
         run(SETTINGS, {**cell, "seed": 0}, trunk)
     found = [(each.epochs, each.bias_correction, each.num_reinit) for each in used]
