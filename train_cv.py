@@ -2,12 +2,15 @@
 
     python train_cv.py                     pretrain, then compare the ways of transfer (3 minutes)
     python train_cv.py --quick             the same in small
+    python train_cv.py --pretrained        the same with the weights that come with minift
     python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir F --out runs/a
     python train_cv.py finetune --from runs/a --data mnist --data-dir M --num-train 500 --out runs/b
     python train_cv.py finetune --from resnet18.pth --data shapes:near --out runs/c
+    python train_cv.py finetune --pretrained resnet-tiny --data shapes:near --num-train 100
     python train_cv.py evaluate --from runs/b --data mnist --data-dir M
     python train_cv.py predict --from runs/b picture.png
     python train_cv.py show --data shapes:near
+    python train_cv.py show --from runs/b --data mnist --data-dir M --page show.html
     python train_cv.py study list
 
 train_nlp.py is the same script for text: lay the two side by side.
@@ -36,16 +39,19 @@ from minift.recipes.cli import (
     at_least_one,
     config_from,
     config_overrides,
+    page_flag,
     resume_file,
     run,
     shared_flags,
     source_flags,
 )
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.pages import check_page, picture_page
 from minift.recipes.pictures import contact_sheet, encode_png
 from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
 from minift.recipes.report import format_table
 from minift.recipes.sources import HELD_OUT, Pictures, load_picture, load_pictures
+from minift.shipped import shipped_folder
 from minift.stages import Model
 from minift.studies.cli import study_command, study_flags
 from minift.studies.cv import STUDIES
@@ -64,6 +70,7 @@ def story(args: argparse.Namespace) -> None:
         settings,
         seed=args.seed,
         num_seeds=args.seeds or 1,
+        pretrained=args.is_pretrained,
         precision=args.precision,
         progress=args.progress,
     )
@@ -75,7 +82,12 @@ def story(args: argparse.Namespace) -> None:
         told.model,
         args.out / "pretrained",
         classes=list(story_cv.SHAPES_CLASSES["source"]),
-        lineage={"recipe": "train_cv.py", "seed": args.seed, "data": "shapes:source"},
+        lineage={
+            "recipe": "train_cv.py",
+            "seed": args.seed,
+            "data": "shapes:source",
+            "parent": settings.model if settings.pretrained else None,
+        },
     )
 
 
@@ -113,7 +125,7 @@ def finetune_(args: argparse.Namespace) -> None:
         rows, validation = hold_out_rows(rows, HELD_OUT, seed=args.seed)
     resume = resume_file(args.out, args.resume)
     result = finetune(model, rows, config, validation=validation, resume_path=resume)
-    save(args, model, train.classes, parent=args.source)
+    save(args, model, train.classes, parent=args.pretrained or args.source)
     resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
     print_scores(score(model, test.dataset, args.precision), test, result.seconds, args.out)
@@ -146,6 +158,11 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
+    if args.page is not None:
+        check_page(args.page)
+    elif args.source is not None:
+        raise ValueError("--page must name a file: what a network makes of pictures stands there")
+    model = None if args.source is None else load(args)
     pictures = load_pictures(
         args.data, data_dir=args.data_dir, limit=args.num_train or 5, seed=args.seed
     )
@@ -159,6 +176,21 @@ def show(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     write_bytes(args.out / "show.png", encode_png(contact_sheet(five["images"], columns=5)))
     print(f"the pictures are in {args.out / 'show.png'}")
+    if args.page is not None:
+        test = None if model is None else judged_pictures(args, model, pictures.classes)
+        page = picture_page(args.data, pictures, model, test, args.precision)
+        page.write(args.page)
+        print(f"the page is {args.page}")
+
+
+def judged_pictures(args: argparse.Namespace, model: Model, classes: list[str]) -> Pictures | None:
+    """Test pictures that the model's head can be judged by; None if it names other things."""
+    known = read_description(args.source).get("classes")
+    num_classes = {"classify": len(classes), "segment": len(classes) + 1}.get(model.head_name or "")
+    if model.head_name is None or known not in (None, classes) or model.num_classes != num_classes:
+        return None
+    test = load_pictures(args.data, data_dir=args.data_dir, split="test", limit=500, seed=args.seed)
+    return test if truth_of(model) in test.dataset else None
 
 
 def load(args: argparse.Namespace) -> Model:
@@ -181,9 +213,14 @@ def fresh(args: argparse.Namespace, head: str, num_classes: int | None) -> Model
 
 def require_labels(args: argparse.Namespace, model: Model, pictures: Pictures) -> None:
     """Not all data has what each head learns from: a mask or a box beside the label."""
-    name = {"segment": "masks", "locate": "boxes"}.get(model.head_name or "", "labels")
+    name = truth_of(model)
     if name not in pictures.dataset:
         raise ValueError(f"--data {args.data} has no {name}, which head {model.head_name} needs")
+
+
+def truth_of(model: Model) -> str:
+    """The name of what the model's head is judged by."""
+    return {"segment": "masks", "locate": "boxes"}.get(model.head_name or "", "labels")
 
 
 def save(args: argparse.Namespace, model: Model, classes: list[str], parent: str | None) -> None:
@@ -236,6 +273,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
+    parser.add_argument("--pretrained", action="store_true", dest="is_pretrained",
+                        help="the story with the weights that come with minift")  # fmt: skip
     parser.add_argument("--seeds", type=at_least_one, help="fine-tunings of each kind (default: 1)")
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
@@ -277,20 +316,28 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument(
         "--image-size", type=at_least_one, default=32, help="side that pictures are brought to"
     )
-    command("show", show, "five training examples as the model sees them", data)
+    added = command("show", show, "five training examples as the model sees them", data, source)
+    page_flag(added)
     command("study", study_command(STUDIES, parser.prog), "test what the lecture claims",
             study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
     args.out = args.out or Path("runs") / (args.command or "cv")
+    if args.command is not None and args.is_pretrained:
+        parser.error("--pretrained before a command is for the story; behind it, name the weights")
     if args.command not in (None, "study") and (args.quick or args.seeds is not None):
         parser.error(
             "--quick and --seeds belong to the studies, and to the story without a command"
         )
     if getattr(args, "from_hub", None) is not None:
         args.source = weights_file(fetch(args.from_hub))
+    if getattr(args, "pretrained", None) is not None:
+        args.source = shipped_folder(args.pretrained)
     if args.command in ("evaluate", "predict") and args.source is None:
-        parser.error("--from must name a checkpoint: a folder or a file of weights")
+        parser.error(
+            "--from must name a checkpoint: a folder or a file of weights; or --pretrained the "
+            "weights that come with minift"
+        )
     return args
 
 

@@ -2,11 +2,14 @@
 
     python train_nlp.py                    word vectors, BERT on five tasks, GPT, T5 (6 minutes)
     python train_nlp.py --quick            the same in small
+    python train_nlp.py --pretrained       the same with the weights that come with minift
     python train_nlp.py pretrain --model bert --text book.txt --out runs/bert
     python train_nlp.py finetune --from runs/bert --data reviews.tsv --out runs/reviews
+    python train_nlp.py finetune --pretrained bert-mini --data world:sentiment --num-train 128
     python train_nlp.py evaluate --from runs/reviews --data dev.tsv
     python train_nlp.py predict --from runs/reviews "a film to remember"
     python train_nlp.py show --from runs/bert --data reviews.tsv
+    python train_nlp.py show --from runs/reviews --data reviews.tsv --page show.html
     python train_nlp.py neighbors --from runs/words king queen
     python train_nlp.py fill-mask --from runs/bert "the [MASK] is red ."
     python train_nlp.py generate --from runs/gpt "once upon a time"
@@ -42,6 +45,7 @@ from minift.recipes.cli import (
     at_least_one,
     config_from,
     config_overrides,
+    page_flag,
     resume_file,
     run,
     shared_flags,
@@ -54,6 +58,7 @@ from minift.recipes.datasets import (
     span_dataset,
 )
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model, score
+from minift.recipes.pages import check_page, text_page
 from minift.recipes.pretraining import PretrainConfig
 from minift.recipes.report import format_table
 from minift.recipes.sources import HELD_OUT
@@ -77,6 +82,7 @@ from minift.recipes.text_commands import (
     train_tokenizer,
     word_id,
 )
+from minift.shipped import shipped_folder
 from minift.stages import Model
 from minift.studies.cli import study_command, study_flags
 from minift.studies.nlp import STUDIES
@@ -93,6 +99,7 @@ def story(args: argparse.Namespace) -> None:
         settings,
         seed=args.seed,
         num_seeds=args.seeds or 1,
+        pretrained=args.is_pretrained,
         precision=args.precision,
         progress=args.progress,
     )
@@ -105,7 +112,12 @@ def story(args: argparse.Namespace) -> None:
         told.model,
         args.out / "pretrained",
         told.tokenizer,
-        lineage={"recipe": "train_nlp.py", "seed": args.seed, "data": "world"},
+        lineage={
+            "recipe": "train_nlp.py",
+            "seed": args.seed,
+            "data": "world",
+            "parent": "bert-mini" if settings.pretrained else None,
+        },
     )
 
 
@@ -143,7 +155,10 @@ def pretrain(args: argparse.Namespace) -> None:
 
 def finetune_(args: argparse.Namespace) -> None:
     if args.source is None and args.tokenizer_from is None:
-        raise ValueError("--from must name a checkpoint folder, or else --tokenizer-from one")
+        raise ValueError(
+            "--from must name a checkpoint folder, or --pretrained the weights that come with "
+            "minift, or else --tokenizer-from one"
+        )
     torch.manual_seed(Seeds.from_seed(args.seed).init)
     tokenizer = minift.load_tokenizer(args.tokenizer_from or args.source)
     if args.source is None:
@@ -164,7 +179,7 @@ def finetune_(args: argparse.Namespace) -> None:
     config = config_from(args, FinetuneConfig, **unset(args, FinetuneConfig, suited))
     resume = resume_file(args.out, args.resume)
     result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
-    save(args, model, tokenizer, train.classes, parent=args.source)
+    save(args, model, tokenizer, train.classes, parent=args.pretrained or args.source)
     resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
     scores = result.scores if test.answers is None else judge(args, model, tokenizer, test)
@@ -224,6 +239,8 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
+    if args.page is not None:
+        check_page(args.page)
     model, tokenizer = load(args)
     form = task_format(args, model)
     if args.text or args.data in ("world", "docs"):
@@ -240,6 +257,24 @@ def show(args: argparse.Namespace) -> None:
         print(f"example {row}")
         for line in describe_row(five.dataset, row, tokenizer, ids=ids, classes=five.classes):
             print(f"  {line}")
+    if args.page is not None:
+        test = judged_texts(args, model, tokenizer, five)
+        page = text_page(args.data, five, model, tokenizer, test, args.precision)
+        page.write(args.page)
+        print(f"the page is {args.page}")
+
+
+def judged_texts(
+    args: argparse.Namespace, model: Model, tokenizer: Tokenizer, five: Task
+) -> Task | None:
+    """Test rows whose classes the model's head names; None if it names other things."""
+    known = read_description(args.source).get("classes")
+    if model.head_name != "classify" or known is None or known != five.classes:
+        return None
+    form = task_format(args, model)
+    return load_task(
+        args.data, "classify", tokenizer, form, classes=known, split="test", seed=args.seed
+    )
 
 
 def neighbors(args: argparse.Namespace) -> None:
@@ -491,6 +526,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the story in under 45 seconds")
+    parser.add_argument("--pretrained", action="store_true", dest="is_pretrained",
+                        help="the story with the weights that come with minift")  # fmt: skip
     parser.add_argument("--seeds", type=at_least_one, help="fine-tunings of each kind (default: 1)")
     parser.set_defaults(run=story)
     commands = parser.add_subparsers(dest="command")
@@ -528,7 +565,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added = command("finetune", finetune_, "give a pretrained model a new task", data, columns,
                     length, source, sizes)  # fmt: skip
     added.add_argument("--model", default="bert", help="from scratch, without --from")
-    added.add_argument("--tokenizer-from", metavar="FOLDER", help="its tokenizer, without --from")
+    added.add_argument("--tokenizer-from", metavar="FOLDER",
+                       help="its tokenizer, without --from; also a shipped name")  # fmt: skip
     added.add_argument("--head", help="classify, span or lm (default: by --data and the model)")
     added.add_argument("--validation", metavar="FILE", help="to judge by (default: 20%% held out)")
     added.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
@@ -550,6 +588,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     added.add_argument("--context", nargs="+", metavar="TEXT", help="where the answers stand")
     added = command("show", show, "five training examples as the model sees them", data, columns,
                     length, source)  # fmt: skip
+    page_flag(added)
     added.add_argument("--text", nargs="+", metavar="FILE", help="pretraining on these files")
     added.add_argument("--head", help="classify, span or lm (default: by --data and the model)")
     added = command("neighbors", neighbors, "the nearest words", source)
@@ -569,14 +608,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
     args.out = args.out or Path("runs") / (args.command or "nlp")
+    if args.command is not None and args.is_pretrained:
+        parser.error("--pretrained before a command is for the story; behind it, name the weights")
     if args.command not in (None, "study") and (args.quick or args.seeds is not None):
         parser.error(
             "--quick and --seeds belong to the studies, and to the story without a command"
         )
     if getattr(args, "from_hub", None) is not None:
         args.source = fetch(args.from_hub)
+    if getattr(args, "pretrained", None) is not None:
+        args.source = shipped_folder(args.pretrained)
     if args.command not in (None, "pretrain", "finetune", "study") and args.source is None:
-        parser.error("--from must name a checkpoint folder")
+        parser.error(
+            "--from must name a checkpoint folder; or --pretrained the weights that come with "
+            "minift"
+        )
     if args.command == "pretrain" and args.num_negatives < 0:
         parser.error(f"--num-negatives must be 0 or more, got {args.num_negatives}")
     if args.command == "neighbors" and not args.words and args.analogy is None:

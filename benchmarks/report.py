@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.runner import Row, Settings, Timed, Workload, lacking, ratio
-from minift.studies.runner import processor
+from minift.training.precision import processor
 
 PACKAGES = ("torch", "transformers", "timm", "torchvision", "tokenizers", "gensim", "numpy")
 COLUMNS = (

@@ -3,6 +3,7 @@
     import minift
 
     model = minift.create_model("resnet18", head="classify", num_classes=10)
+    model = minift.create_model("bert-mini", pretrained=True, num_classes=2)
     model = minift.load("runs/bert", head="classify", num_classes=2)
     minift.transfer.freeze(model, 3)
 

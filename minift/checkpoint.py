@@ -14,7 +14,6 @@ Face layout, a file of ResNet weights. They know no fingerprints: there only the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -35,10 +34,11 @@ from minift.interop.huggingface import (
 )
 from minift.interop.resnet import load_resnet
 from minift.models.registry import CONFIGS, build_model, build_with_weights, checked_fields
+from minift.shipped import shipped_folder, shipped_names
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.tokenizers import load_tokenizer as _load_tokenizer
-from minift.training.files import load_tensors, save_tensors, write_text
+from minift.training.files import file_digest, load_tensors, save_tensors, write_text
 
 FORMAT = "minift 1"
 MAX_PADDING = 1024  # others' vocabularies are padded to a multiple of 8, 64, ... at most of this
@@ -96,7 +96,7 @@ def save(
         "tokenizer": model.tokenizer_id,
         # Last to be written, and with a hash: a save that broke off over an older checkpoint
         # leaves weights that do not belong to this file, and `load` will see it.
-        "weights": _digest(folder / "model.pt"),
+        "weights": file_digest(folder / "model.pt"),
         "lineage": dict(lineage or {}),
     }
     write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
@@ -108,7 +108,10 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
     Parameters
     ----------
     source : a folder, ours or in the Hugging Face layout, or a file of ResNet weights with
-        torchvision's or timm's names (.pth, .pt, .safetensors).
+        torchvision's or timm's names (.pth, .pt, .safetensors); or a name of
+        `list_models(pretrained=True)`, for the weights that come with minift. A folder or file of
+        that name goes first, because it is the reader's own; `create_model(name, pretrained=True)`
+        always takes the shipped weights.
     head, num_classes : another head than the saved one, put on fresh; None means as saved. A head
         of the same name and number of classes keeps its weights.
 
@@ -120,7 +123,7 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
     -----
     UserWarning : part of another's checkpoint is missing and starts afresh: a head, a pooler.
     """
-    folder = Path(source)
+    folder = _located(source)
     if folder.is_file() or is_huggingface(folder):
         read = load_resnet if folder.is_file() else load_folder
         model, report = read(folder, head=head, num_classes=num_classes)
@@ -138,7 +141,7 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
             shapes = build_model(family, config, description["head"], description["num_classes"])
     except (TypeError, ValueError, RuntimeError) as error:  # torch's: too large for the memory
         raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
-    if _digest(folder / "model.pt") != description["weights"]:
+    if file_digest(folder / "model.pt") != description["weights"]:
         raise ValueError(f"{folder / 'model.pt'} is damaged or does not belong to {path}")
     weights = load_tensors(folder / "model.pt")
     _require_fit(weights, dict(shapes.state_dict()), folder / "model.pt")
@@ -151,11 +154,15 @@ def load(source: str | Path, *, head: str | None = None, num_classes: int | None
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """Load the tokenizer of a checkpoint folder; ValueError if it is not the one of its model."""
-    tokenizer = _load_tokenizer(source)
-    path = Path(source) / "config.json"
+    """Load the tokenizer of a checkpoint; ValueError if it is not the one of its model.
+
+    `source` is a folder or a shipped name, as for `load`.
+    """
+    folder = _located(source)
+    tokenizer = _load_tokenizer(folder)
+    path = folder / "config.json"
     if path.exists():
-        description = read_description(source)
+        description = read_description(folder)
         _require_same(description["tokenizer"], tokenizer, f"{source}")
         rows = description.get("vocab_size")
         # More tokens than rows fit nowhere; far fewer mean that a part of them was lost.
@@ -181,11 +188,12 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     """Return what config.json of a checkpoint folder says, with all the keys that `save` writes.
 
     Of a file, or of a folder in the Hugging Face layout: what is known of the classes and the
-    tokenizer.
+    tokenizer. A shipped name is as good as its folder.
     """
-    if Path(folder).is_file():
+    folder = _located(folder)
+    if folder.is_file():
         return {"classes": None, "tokenizer": None}
-    path = Path(folder) / "config.json"
+    path = folder / "config.json"
     if is_huggingface(folder):
         theirs = read_json(path)
         return {
@@ -207,6 +215,14 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     if not isinstance(description["config"], dict):
         raise ValueError(f'{path}: "config" must be fields by name, got {description["config"]!r}')
     return description
+
+
+def _located(source: str | Path) -> Path:
+    """The folder or file of a source, which may also be a shipped name."""
+    path = Path(source)
+    if path.exists() or str(source) not in shipped_names():
+        return path
+    return shipped_folder(str(source))
 
 
 def _token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
@@ -236,14 +252,3 @@ def _require_fit(weights: dict[str, Tensor], expected: dict[str, Tensor], path: 
     for name in weights:
         if name not in expected:
             raise ValueError(f"{path} has {name!r}, which the configuration does not ask for")
-
-
-def _digest(path: Path) -> str:
-    if not path.exists():
-        raise ValueError(f"{path} is missing")
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )

@@ -19,12 +19,13 @@ GROUND = {"stages", "optim", "tokenizers", "data", "training"}
 MIDDLE = {"models", "objectives", "transfer"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},
-    "models": {"stages"},
+    "shipped": {"training"},  # what comes with the package, as files
+    "models": {"stages", "shipped"},  # `create_model(pretrained=True)`
     "objectives": set(),
     "transfer": {"stages"},
     "interop": {"models", *GROUND},
-    "checkpoint": {"interop", "models", "stages", "tokenizers", "training"},
-    "recipes": {"checkpoint", "interop", *MIDDLE, *GROUND},
+    "checkpoint": {"interop", "models", "shipped", "stages", "tokenizers", "training"},
+    "recipes": {"checkpoint", "interop", "shipped", *MIDDLE, *GROUND},
     "studies": {"recipes", "checkpoint", "interop", *MIDDLE, *GROUND},
     "": {"checkpoint", *MIDDLE, *GROUND},  # minift itself: names what is public, runs nothing
 }

@@ -285,6 +285,70 @@ def test_the_story_in_small_prints_its_table_and_leaves_a_page_and_a_network(
     assert minift.load(tmp_path / "pretrained").family == "resnet"
 
 
+def test_the_story_can_begin_with_the_weights_that_come_with_minift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = replace(
+        train_cv.story_cv.QUICK, target_sizes=(16,), segment_size=16, num_steps=4, num_test=64,
+    )  # fmt: skip
+    monkeypatch.setattr(train_cv.story_cv, "QUICK", tiny)
+    train_cv.main(["--quick", "--pretrained", "--out", str(tmp_path), "--no-progress"])
+    row = re.search(r"source +resnet-tiny, shipped +([\d.]+)%", capsys.readouterr().out)
+    assert row is not None
+    assert float(row[1]) > 70
+    saved = minift.load(tmp_path / "pretrained")
+    assert minift.checkpoint.read_description(tmp_path / "pretrained")["lineage"]["parent"] == (
+        "resnet-tiny"
+    )
+    weights = minift.load("resnet-tiny").state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in saved.state_dict().items())
+
+
+def test_weights_that_come_with_minift_are_finetuned_by_their_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = ["--data", "shapes:near", "--num-train", "32", "--epochs", "1", "--num-frozen", "5"]
+    for flag in ("--pretrained", "--from"):
+        out = tmp_path / flag[2:]
+        train_cv.main(["finetune", flag, "resnet-tiny", *target, "--out", str(out)])
+    assert "0.4% of the weights were trained" in capsys.readouterr().out
+    first, second = (minift.load(tmp_path / name).state_dict() for name in ("pretrained", "from"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert minift.checkpoint.read_description(tmp_path / "pretrained")["lineage"]["parent"] == (
+        "resnet-tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "--pretrained", "resnet18"], "no weights come with 'resnet18'; those that"),
+        (
+            ["evaluate", "--pretrained", "bert-mini"],
+            "must be a model that reads pictures, got bert",
+        ),
+    ],
+)
+def test_weights_that_do_not_serve_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_cv.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["finetune", "--pretrained", "resnet-tiny", "--from", "x"], "--from.* not allowed with"),
+        (["--pretrained", "finetune"], "--pretrained before a command is for the story"),
+    ],
+)
+def test_pretrained_stands_alone_before_no_command_and_with_a_name_behind_one(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train_cv.main(arguments)
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_predict_names_the_likeliest_classes(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,6 +365,46 @@ def test_show_draws_five_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [line.split(":")[0] for line in lines[:5]] == list("01234")
     assert all("box" in line for line in lines[:5])
     assert (tmp_path / "show.png").read_bytes().startswith(b"\x89PNG")
+
+
+def page_of(tmp_path: Path, *flags: str) -> str:
+    """What `show` writes about shapes."""
+    train_cv.main(["show", "--data", "shapes:near", "--num-train", "5", "--out", str(tmp_path),
+                   "--page", str(tmp_path / "page.html"), *flags])  # fmt: skip
+    return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_page_of_show_has_pictures_masks_and_boxes(tmp_path: Path) -> None:
+    page = page_of(tmp_path)
+    assert page.count("<img") == 10  # five as they are, five with what is known of them
+    assert "The masks and boxes" in page
+    assert "filters" not in page
+
+
+@pytest.mark.parametrize(
+    ("head", "shown"),
+    [
+        ("classify", "Heat map of true by predicted"),
+        ("segment", "The masks: what the network says"),
+        ("locate", "The boxes: what the network says"),
+    ],
+)
+def test_page_of_show_says_what_a_network_makes_of_other_pictures(
+    work: Path, tmp_path: Path, head: str, shown: str
+) -> None:
+    finetune(work, tmp_path / "net", "--data", "shapes:near", "--num-train", "16", "--epochs", "1",
+             "--head", head)  # fmt: skip
+    page = page_of(tmp_path, "--from", str(tmp_path / "net"))
+    assert "filters of the first layer" in page
+    assert shown in page
+
+
+def test_page_of_show_judges_no_network_by_classes_that_it_does_not_know(
+    work: Path, tmp_path: Path
+) -> None:
+    page = page_of(tmp_path, "--from", str(work / "pretrained"))
+    assert "filters of the first layer" in page
+    assert "Heat map" not in page
 
 
 def test_shared_flags_count_before_a_command_as_behind_it() -> None:
@@ -337,6 +441,8 @@ MISTAKES = {
         ["pretrain", "--data", "fashion-mnist", "--data-dir", "{work}/labels"],
         r"train-labels-idx1-ubyte: labels must be 0..9, found 200",
     ),
+    "a page of another kind": (["show", "--page", "page.png"], r"ends in \.html, got 'page\.png'"),
+    "a network and no page": (["show", "--from", "{work}/pretrained"], "--page must name a file"),
     "unknown split": (
         ["evaluate", "--from", "{work}/pretrained", "--data", "shapes:near", "--split", "all"],
         "split must be train or test",

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import minift
+from minift.checkpoint import read_description
 from minift.data.world import world_documents
 from minift.recipes.finetuning import FinetuneConfig
 from minift.tokenizers import load_tokenizer
@@ -471,6 +472,35 @@ def test_show_makes_examples_of_the_pretraining(
 
 
 @pytest.mark.parametrize("model", ["bert", "gpt", "t5", "cbow"])
+def test_page_of_show_has_tokens_attention_and_a_word_map(
+    work: Path, tmp_path: Path, model: str
+) -> None:
+    data = table(tmp_path / "pairs.tsv", [("source", "target", "text", "label")] + [
+        (text, label, text, label) for text, label in REVIEWS
+    ])  # fmt: skip
+    page = tmp_path / "page.html"
+    train_nlp.main(
+        ["show", "--from", str(work / model), "--data", str(data), "--page", str(page),
+         "--text-column", "text", "--label-column", "label"]
+    )  # fmt: skip
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<dt>example ") == 5
+    assert ("Heat map of token by reads" in html) == (model != "cbow")
+    assert "Scatter chart" in html
+    assert "Heat map of true by predicted" not in html  # it was not finetuned
+
+
+def test_page_of_show_has_the_confusion_of_a_finetuned_model(work: Path, tmp_path: Path) -> None:
+    reviews = str(work / "reviews.tsv")
+    finetune(work / "bert", reviews, tmp_path / "out", "--epochs", "1")
+    page = tmp_path / "page.html"
+    train_nlp.main(
+        ["show", "--from", str(tmp_path / "out"), "--data", reviews, "--page", str(page)]
+    )
+    assert "Heat map of true by predicted" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", ["bert", "gpt", "t5", "cbow"])
 def test_neighbors_are_other_words_with_falling_cosines(
     work: Path, capsys: pytest.CaptureFixture[str], model: str
 ) -> None:
@@ -597,9 +627,9 @@ MISTAKES = {
         ["evaluate", "--from", "{work}/flat"],
         r"flat/config.json: hidden_size must be a valid int, got 0",
     ),
-    "a head the model has not": (
-        ["finetune", "--from", "{work}/gpt", "--data", "world:answer"],
-        "head must be",
+    "a head that no text is finetuned under": (
+        ["finetune", "--from", "{work}/gpt", "--data", "world:answer", "--head", "tag"],
+        "head must be classify, span or lm, got 'tag'",
     ),
     "text to text without T5": (
         ["finetune", "--from", "{work}/bert", "--data", "world:class", "--head", "lm"],
@@ -729,3 +759,45 @@ def test_the_story_in_small_prints_its_table_and_leaves_a_page_and_a_model(
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     model = minift.load(tmp_path / "pretrained")
     minift.checkpoint.require_tokenizer(model, minift.load_tokenizer(tmp_path / "pretrained"))
+
+
+def test_the_story_can_begin_with_the_weights_that_come_with_minift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = replace(
+        train_nlp.story_nlp.QUICK, num_documents=300, num_labels=16, epochs=1, text_to_text_size=8,
+        text_to_text_epochs=1, num_test=8,
+    )  # fmt: skip
+    monkeypatch.setattr(train_nlp.story_nlp, "QUICK", tiny)
+    train_nlp.main(["--quick", "--pretrained", "--out", str(tmp_path), "--no-progress"])
+    printed = capsys.readouterr().out
+    for method in ("cbow", "masked words", "next sentence", "next token", "spans"):
+        row = re.search(rf"{method}, shipped +([\d.]+)%", printed)
+        assert row is not None
+        assert float(row[1]) > 50
+    assert read_description(tmp_path / "pretrained")["lineage"]["parent"] == "bert-mini"
+
+
+def test_weights_that_come_with_minift_serve_by_their_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", "world:sentiment", "--num-train", "16", "--epochs", "1", "--no-progress"]
+    train_nlp.main(["finetune", "--pretrained", "bert-mini", *data, "--out", str(tmp_path)])
+    assert read_description(tmp_path)["lineage"]["parent"] == "bert-mini"
+    capsys.readouterr()
+    for arguments, expected in (
+        (["neighbors", "--pretrained", "word2vec", "--analogy", "king", "queen", "prince"],
+         "king is to queen as prince is to: princess"),
+        (["fill-mask", "--pretrained", "bert-mini", "a sparrow is a [MASK] ."], "mask 1: bird"),
+        (["generate", "--pretrained", "gpt-mini", "mara has a"], "mara has a"),
+        (["generate", "--from", "gpt-mini", "mara has a"], "mara has a"),
+        (["show", "--pretrained", "t5-mini", "--data", "world"], "<extra_id_0>"),
+    ):  # fmt: skip
+        train_nlp.main(arguments)
+        assert expected in capsys.readouterr().out
+
+
+def test_the_weights_before_a_command_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train_nlp.main(["--pretrained", "finetune"])
+    assert "--pretrained before a command is for the story" in capsys.readouterr().err

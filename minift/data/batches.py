@@ -94,15 +94,15 @@ def epoch_batches(dataset: Dataset, batch_size: int, *, seed: int) -> Batches:
 def trim_padding(batch: Dataset) -> Dataset:
     """Cut the right-hand columns that are padding in every row: they cost time, change nothing.
 
-    Cuts input_ids, attention_mask and token_type_ids (B, T), and labels if they are one per input
-    token. A batch without attention_mask comes back as it is.
+    Cuts input_ids, attention_mask, token_type_ids and is_context (B, T), and labels if they are one
+    per input token. A batch without attention_mask comes back as it is.
     """
     if "attention_mask" not in batch:
         return batch
     mask = batch["attention_mask"]
     used = mask.any(0).nonzero()
     stop = int(used.max()) + 1 if len(used) else 1
-    cut = {"input_ids", "attention_mask", "token_type_ids"}
+    cut = {"input_ids", "attention_mask", "token_type_ids", "is_context"}
     # In text-to-text the labels belong to the decoder; its length may be the same by accident.
     labels = batch.get("labels")
     if labels is not None and labels.shape == mask.shape and "decoder_input_ids" not in batch:

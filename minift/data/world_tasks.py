@@ -30,6 +30,7 @@ class Example(NamedTuple):
 
 
 SPLITS = ("train", "validation", "test")
+WHOLE = "whole"  # not parted: all words and templates, as in the documents
 TASKS = ("acceptability", "sentiment", "equivalence", "entailment", "answer")
 TASK_CLASSES: dict[str, tuple[str, ...]] = {
     "acceptability": ("unacceptable", "acceptable"),
@@ -162,7 +163,7 @@ def world_task(name: str, num_examples: int, *, seed: int, split: str = "train")
     name : one of TASKS.
     num_examples : how many; classes come equally often (of an odd number, one more of class 0).
     split : one of SPLITS. "validation" and "test" use words and templates that "train" never does;
-        each split draws its own random numbers.
+        each split draws its own random numbers. WHOLE is no split, and uses all of both.
 
     Examples
     --------
@@ -238,6 +239,8 @@ _AS_TEXT = {"summary": _summary, "question": _question, "class": _class}
 
 def _words(split: str) -> slice:
     """Which places of the word tables a split may use: even for training, odd for the rest."""
+    if split == WHOLE:
+        return slice(None)
     return slice(0 if split == "train" else 1, None, 2)
 
 
@@ -267,7 +270,7 @@ def _with_asides(
 def _check(name: str, names: Sequence[str], num_examples: int, split: str) -> None:
     if name not in names:
         raise ValueError(f"name must be one of {', '.join(names)}, got {name!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if split not in (*SPLITS, WHOLE):
+        raise ValueError(f"split must be one of {', '.join(SPLITS)} or {WHOLE}, got {split!r}")
     if num_examples < 0:
         raise ValueError(f"num_examples must be 0 or more, got {num_examples}")

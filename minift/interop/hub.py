@@ -7,12 +7,12 @@ ones the hub speaks of, and what to do where there is no network.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 from minift.interop.files import WEIGHT_FILES, read_weights
+from minift.training.files import file_digest
 
 CONFIG_FILES = (  # what describes model and tokenizer; code, and weights of other kinds, stay there
     "config.json",
@@ -115,14 +115,11 @@ def _kept(version: dict[str, Any], cache_dir: str | Path | None) -> Path | None:
 
 def _require_digest(path: Path, expected: str) -> None:
     """A file that is not the hub's is deleted, so that the next try downloads it anew."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    if digest.hexdigest() != expected:
+    found = file_digest(path)
+    if found != expected:
         path.resolve().unlink()  # the file; in the folder is a link to it
         path.unlink(missing_ok=True)
         raise ValueError(
-            f"{path}: must have the sha256 {expected}, got {digest.hexdigest()}; it was deleted, "
+            f"{path}: must have the sha256 {expected}, got {found}; it was deleted, "
             "run this again to download it anew"
         )

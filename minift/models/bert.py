@@ -10,7 +10,7 @@ Pretraining tasks are in minift/objectives, tokenizers in minift/tokenizers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -54,19 +54,21 @@ class BertConfig:
     init_std: float = 0.02
 
 
-PRESETS = {  # layers, width: the sizes of Turc et al. 2019, and a smaller one for two cores
-    "bert-micro": BertConfig(
-        vocab_size=2048,
-        hidden_size=128,
-        num_layers=3,
-        num_heads=4,
-        intermediate_size=256,
-        max_positions=128,
-        dropout=0.0,  # a short run on endless text does not overfit
-        init_std=0.06,  # 0.02 suits a width of 768; here it takes twice the steps to start learning
-    ),
+MICRO = BertConfig(
+    vocab_size=2048,
+    hidden_size=128,
+    num_layers=3,
+    num_heads=4,
+    intermediate_size=256,
+    max_positions=128,
+    dropout=0.0,  # a short run on endless text does not overfit
+    init_std=0.06,  # 0.02 suits a width of 768; here it takes twice the steps to start learning
+)
+PRESETS = {  # layers, width: the sizes of Turc et al. 2019, and two smaller ones for two cores
+    "bert-micro": MICRO,
+    # Comes with weights, and with a word list as long as this. (Turc's mini is 4 layers of 256.)
+    "bert-mini": replace(MICRO, vocab_size=367),
     "bert-tiny": BertConfig(hidden_size=128, num_layers=2, num_heads=2, intermediate_size=512),
-    "bert-mini": BertConfig(hidden_size=256, num_layers=4, num_heads=4, intermediate_size=1024),
     "bert-small": BertConfig(hidden_size=512, num_layers=4, num_heads=8, intermediate_size=2048),
     "bert-medium": BertConfig(hidden_size=512, num_layers=8, num_heads=8, intermediate_size=2048),
     "bert-base": BertConfig(),

@@ -10,7 +10,7 @@ V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from minift.models.dropout import Dropout
 from minift.models.generation import Sampling, check_generates, sample
-from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
+from minift.models.heads import ClassifyHead, LanguageModelHead, SpanHead, head_of
 from minift.models.layers import (
     Attention,
     FeedForward,
@@ -47,25 +47,19 @@ class GPTConfig:
     init_std: float = 0.02
 
 
+MICRO = GPTConfig(
+    vocab_size=2048,
+    hidden_size=128,
+    num_layers=4,
+    num_heads=4,
+    intermediate_size=256,
+    max_positions=128,
+    dropout=0.0,  # a short run on endless text does not overfit
+    init_std=0.06,  # 0.02 suits a width of 768; here it takes twice the steps to start learning
+)
 PRESETS = {
-    "gpt-micro": GPTConfig(
-        vocab_size=2048,
-        hidden_size=128,
-        num_layers=4,
-        num_heads=4,
-        intermediate_size=256,
-        max_positions=128,
-        dropout=0.0,  # a short run on endless text does not overfit
-        init_std=0.06,  # 0.02 suits a width of 768; here it takes twice the steps to start learning
-    ),
-    "gpt-mini": GPTConfig(
-        vocab_size=8192,
-        hidden_size=384,
-        num_layers=6,
-        num_heads=6,
-        intermediate_size=1536,
-        max_positions=256,
-    ),
+    "gpt-micro": MICRO,
+    "gpt-mini": replace(MICRO, vocab_size=364),  # comes with weights, and so many words
     "gpt2": GPTConfig(),
     "gpt2-medium": GPTConfig(hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096),
 }
@@ -103,7 +97,10 @@ class Decoded(NamedTuple):
 
 
 class GPT(Model):
-    """`GPT(config, head=..., num_classes=...)`. Heads: "lm" (tied), "classify", None (the flow)."""
+    """`GPT(config, head=..., num_classes=...)`.
+
+    Heads: "lm" (tied), "classify", "span", None (the flow).
+    """
 
     family = "gpt"
     input_names = ("input_ids", "attention_mask")
@@ -123,6 +120,8 @@ class GPT(Model):
             "lm": lambda: LanguageModelHead(self.config, embedding.tokens.weight),
             # Radford et al. 2018, equation 3: a matrix alone.
             "classify": lambda: ClassifyHead(self.config, num_classes, bias=False),
+            # Where the question stands before its context, each token of this has read it.
+            "span": lambda: SpanHead(self.config),
         }
         return head_of(makers, name, num_classes)
 

@@ -79,7 +79,7 @@ class Attention(nn.Module):
         is_causal hides later positions where there is no attn_mask. Returns (B, T, C).
         """
         B, T, _ = hidden.shape
-        query = self.query(hidden).view(B, T, self.num_heads, -1).transpose(1, 2)  # (B, H, T, D)
+        query = self.queries(hidden)
         if memory is None:
             key, value = self.keys_and_values(hidden)
             if cache is not None:
@@ -103,6 +103,11 @@ class Attention(nn.Module):
             scale=self.scale,
         )  # (B, H, T, D)
         return self.output(mixed.transpose(1, 2).reshape(B, T, -1))  # (B, T, C)
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """What each position asks for, (B, T, C) -> (B, H, T, D)."""
+        B, T, _ = hidden.shape
+        return self.query(hidden).view(B, T, self.num_heads, -1).transpose(1, 2)  # (B, H, T, D)
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """What can be read, from memory (B, S, C): keys and values, each (B, H, S, D)."""
@@ -129,23 +134,31 @@ def attend(
     takes 5 times as long as the formula at length 50, 2.8 times at 128, and is the faster one from
     512 on.
     """
-    T, S = query.shape[2], key.shape[2]
+    S = key.shape[2]
     is_slow_backward = query.dtype is torch.bfloat16 and S <= 256 and torch.is_grad_enabled()
     if query.device.type != "cpu" or not (dropout_rate or is_slow_backward):
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_rate, is_causal=is_causal, scale=scale
         )
+    weights = attention_weights(query, key, attn_mask=attn_mask, is_causal=is_causal, scale=scale)
+    return dropout(weights, dropout_rate).to(value.dtype) @ value
+
+
+def attention_weights(
+    query: Tensor, key: Tensor, *, attn_mask: Tensor | None, is_causal: bool, scale: float
+) -> Tensor:
+    """softmax(Q K^T * scale + bias): how much of each key a query reads, (B, H, T, S)."""
+    T, S = query.shape[2], key.shape[2]
     scores = (query * scale) @ key.transpose(2, 3)  # (B, H, T, S)
     if is_causal:
-        attn_mask = torch.ones(T, S, dtype=torch.bool).tril()
+        attn_mask = torch.ones(T, S, dtype=torch.bool, device=query.device).tril()
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         # Not -inf: a query that may see nothing, in a row of padding only, would become NaN here,
         # and with it every gradient. The kernel knows that case.
         scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    weights = dropout(scores.softmax(dim=-1), dropout_rate)
-    return weights.to(value.dtype) @ value
+    return scores.softmax(dim=-1)
 
 
 class FeedForward(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from minift.models import bert, gpt, resnet, t5, word2vec
+from minift.shipped import read_shipped, shipped_names
 from minift.stages import Model
 
 FAMILIES: dict[str, type[Model]] = {
@@ -40,7 +41,8 @@ PRESETS: dict[str, tuple[str, Any]] = {
 
 def list_models(pretrained: bool = False) -> list[str]:
     """Return the names that `create_model` knows; `pretrained`: those that come with weights."""
-    return [] if pretrained else list(PRESETS)
+    names = shipped_names() if pretrained else PRESETS
+    return [name for name in PRESETS if name in names]
 
 
 def create_model(
@@ -51,38 +53,74 @@ def create_model(
     num_classes: int | None = None,
     **config: Any,
 ) -> Model:
-    """Make a model with fresh weights.
+    """Make a model by its name, with fresh weights or with those that come with minift.
 
     Parameters
     ----------
     name : one of `list_models()`.
-    pretrained : take the weights that come with the package, where there are some.
-    head : the task; which names there are depends on the family. None is the trunk alone.
-    num_classes : for heads that have classes.
-    config : fields of the family's configuration that differ from the named size.
+    pretrained : take the weights that come with minift; `list_models(pretrained=True)` names the
+        models that have some. The model is the one that the name gives without them: as many words
+        as its tokenizer (`load_tokenizer(name)`) has, and sizes for two cores; `bert-mini` is
+        smaller than the published model of that name. It comes in eval mode, as from `load`.
+    head : the task; which names there are depends on the family. None is the trunk alone. With
+        `pretrained`, the head that the model was pretrained with keeps its weights, and any other
+        starts afresh.
+    num_classes : for heads that have classes. With `pretrained` and the head of pretraining, None
+        is as many as that has.
+    config : fields of the family's configuration that differ from the named size. With
+        `pretrained`, only `dropout` and `attention_dropout` may: the weights are made for the
+        others.
 
     Raises
     ------
     ValueError : an unknown name (the nearest ones are named), field, head or number of classes; a
-        field's value that cannot be one.
+        field's value that cannot be one, or that the weights are not made for; `pretrained` for a
+        name without weights (those that have some are named), or a file of weights is damaged.
 
     Examples
     --------
     >>> model = create_model("bert-micro", head="classify", num_classes=2, vocab_size=1000)
     >>> list(model.trunk.stages)
-    ['embedding', 'block0', 'block1', 'block2', 'block3', 'pooler']
+    ['embedding', 'block0', 'block1', 'block2', 'pooler']
+    >>> create_model("resnet-tiny", pretrained=True).num_classes
+    10
     """
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.4)
         hint = f"the nearest are {', '.join(near)}" if near else f"there are {', '.join(PRESETS)}"
         raise ValueError(f"model {name!r} is unknown; {hint}")
-    if pretrained:
-        raise ValueError(
-            f"pretrained must be False for {name!r}: no weights come with it; "
-            "pretrain it with train_cv.py or train_nlp.py and load the folder"
-        )
     family, preset = PRESETS[name]
-    return build_model(family, replace(preset, **checked_fields(family, config)), head, num_classes)
+    sizes = replace(preset, **checked_fields(family, config))
+    if pretrained:
+        return _with_shipped_weights(name, sizes, head, num_classes)
+    return build_model(family, sizes, head, num_classes)
+
+
+def _with_shipped_weights(
+    name: str, config: Any, head: str | None, num_classes: int | None
+) -> Model:
+    names = list_models(pretrained=True)
+    if name not in names:
+        raise ValueError(
+            f"pretrained must be False for {name!r}: no weights come with it, but with "
+            f"{', '.join(names)}; or pretrain it with train_cv.py or train_nlp.py and load the "
+            "folder"
+        )
+    family, own = PRESETS[name]
+    for field in fields(own):
+        value, asked = getattr(own, field.name), getattr(config, field.name)
+        if asked != value and field.name not in ("dropout", "attention_dropout"):
+            raise ValueError(
+                f"{field.name} must be {value!r}, as the weights of {name!r} have it, got {asked!r}"
+            )
+    description, weights = read_shipped(name)
+    if head == description["head"] and num_classes is None:
+        num_classes = description["num_classes"]
+    if (head, num_classes) != (description["head"], description["num_classes"]):
+        weights = {key: value for key, value in weights.items() if key.startswith("trunk.")}
+    model = build_with_weights(family, config, head, num_classes, weights)
+    model.tokenizer_id = description["tokenizer"]
+    return model.eval()
 
 
 def build_model(family: str, config: Any, head: str | None, num_classes: int | None) -> Model:

@@ -352,6 +352,7 @@ PRESETS: dict[str, ResNetConfig] = {
     "resnet20": ResNetConfig((3, 3, 3)),
     # One block in each of four layers: the smallest net with all the stages of table 1.
     "resnet10": ResNetConfig((1, 1, 1, 1)),
+    "resnet-tiny": ResNetConfig((1, 1, 1, 1)),  # the same, by the name that comes with weights
     # Table 1.
     "resnet18": ResNetConfig((2, 2, 2, 2), width=64, stem="paper"),
     "resnet34": ResNetConfig((3, 4, 6, 3), width=64, stem="paper"),

@@ -12,7 +12,7 @@ meaning here too.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from minift.models.dropout import Dropout
 from minift.models.generation import Sampling, check_generates, sample
-from minift.models.heads import ClassifyHead, LanguageModelHead, head_of
+from minift.models.heads import ClassifyHead, LanguageModelHead, SpanHead, SpanLogits, head_of
 from minift.models.layers import (
     Attention,
     FeedForward,
@@ -55,19 +55,18 @@ class T5Config:
     start_id: int = 0  # the decoder's first input is the padding token
 
 
+MICRO = T5Config(
+    vocab_size=2048,
+    hidden_size=128,
+    num_layers=2,
+    num_heads=4,
+    intermediate_size=256,
+    max_positions=128,
+    dropout=0.0,  # a short run on endless text does not overfit
+)
 PRESETS = {
-    "t5-micro": T5Config(
-        vocab_size=2048,
-        hidden_size=128,
-        num_layers=2,
-        num_heads=4,
-        intermediate_size=256,
-        max_positions=128,
-        dropout=0.0,  # a short run on endless text does not overfit
-    ),
-    "t5-mini": T5Config(
-        vocab_size=8192, hidden_size=256, num_layers=4, num_heads=4, intermediate_size=1024
-    ),
+    "t5-micro": MICRO,
+    "t5-mini": replace(MICRO, vocab_size=395),  # comes with weights, and so many words
     "t5-small": T5Config(),
     "t5-base": T5Config(hidden_size=768, num_layers=12, num_heads=12, intermediate_size=3072),
     "t5-v1.1-small": T5Config(
@@ -127,7 +126,7 @@ class EncodedDecoded(NamedTuple):
 
 
 class T5(Model):
-    """`T5(config, head=..., num_classes=...)`. Heads: "lm", "classify", None (the flow)."""
+    """`T5(config, head=..., num_classes=...)`. Heads: "lm", "classify", "span", None (the flow)."""
 
     family = "t5"
     input_names = ("input_ids", "attention_mask", "decoder_input_ids")
@@ -158,6 +157,7 @@ class T5(Model):
                 scale=config.hidden_size**-0.5 if is_scaled else 1.0,
             ),
             "classify": lambda: ClassifyHead(config, num_classes),
+            "span": lambda: EncoderSpanHead(config),
         }
         return head_of(makers, name, num_classes)
 
@@ -218,6 +218,13 @@ class T5(Model):
         finally:
             self.train(was_training)
         return ids[:, 1:]
+
+
+class EncoderSpanHead(SpanHead):
+    """Points into the input, so it reads the encoder's side; the decoder's has other positions."""
+
+    def forward(self, flow: EncodedDecoded) -> SpanLogits:
+        return super().forward(flow._replace(hidden=flow.memory))
 
 
 class T5Embedding(nn.Module):

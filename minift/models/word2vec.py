@@ -17,6 +17,7 @@ which is plain cross-entropy of the "pretrain" head's logits; a large one has ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minift.models.heads import SpanHead, SpanLogits, checked_classes, head_of
 from minift.stages import Model, Staged
 
 
@@ -34,7 +36,9 @@ class Word2VecConfig:
     pad_id: int = 0  # this id is padding where no attention_mask is given
 
 
-PRESETS: dict[str, Word2VecConfig] = {"word2vec": Word2VecConfig()}
+PRESETS: dict[str, Word2VecConfig] = {
+    "word2vec": Word2VecConfig(vocab_size=367),  # comes with weights, and so many words
+}
 
 
 class WordIds(NamedTuple):
@@ -101,10 +105,20 @@ class ClassifyHead(nn.Module):
         return self.linear(features)
 
 
+class WordSpanHead(SpanHead):
+    """Points at words by their own vectors, for the mean has no positions: it reads no question."""
+
+    taps = ("embedding",)
+
+    def forward(self, flows: Sequence[WordVectors]) -> SpanLogits:
+        return super().forward(flows[0])
+
+
 class Word2Vec(Model):
     """`Word2Vec(config, head=..., num_classes=...)`.
 
-    Heads: "pretrain" (logits (B, V) from the output vectors), "classify", None (features (B, C)).
+    Heads: "pretrain" (logits (B, V) from the output vectors), "classify", "span", None (features
+    (B, C)).
 
     Examples
     --------
@@ -124,17 +138,12 @@ class Word2Vec(Model):
         super().__init__(config, trunk, head, num_classes)
 
     def make_head(self, name: str, num_classes: int | None) -> nn.Module:
-        if name == "pretrain":
-            if num_classes is not None:
-                raise ValueError(f"num_classes must be None for head 'pretrain', got {num_classes}")
-            return OutputVectors(self.config)
-        if name != "classify":
-            raise ValueError(f"head must be pretrain, classify or None, got {name!r}")
-        if num_classes is None or num_classes < 1:
-            raise ValueError(
-                f"num_classes must be at least 1 for head 'classify', got {num_classes}"
-            )
-        return ClassifyHead(self.config, num_classes)
+        makers = {
+            "pretrain": lambda: OutputVectors(self.config),
+            "classify": lambda: ClassifyHead(self.config, checked_classes(num_classes)),
+            "span": lambda: WordSpanHead(self.config),
+        }
+        return head_of(makers, name, num_classes)
 
     def prepare(  # type: ignore[override]
         self, input_ids: Tensor, attention_mask: Tensor | None = None

@@ -1,8 +1,4 @@
-"""Charts as SVG: lines with error bars, and bars.
-
-In every chart x is a percentage of the width and y is in pixels, so that it stretches from a
-telephone to a wide screen while its letters and strokes keep their size. How it looks, the colours
-above all, is said in the style sheet of the page it stands on (`report.STYLE`).
+"""Charts as SVG: lines with error bars, bars, and dots over boxes.
 
 What this file does not do: measure, average or round. It draws the numbers it is given.
 """
@@ -10,20 +6,16 @@ What this file does not do: measure, average or round. It draws the numbers it i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from statistics import quantiles
 from typing import NamedTuple
+
+from minift.recipes.svg import draw_line, draw_mark, draw_text, linear_scale, series_colour, tag
 
 CHART_HEIGHT = 260  # pixels, without the labels around the chart
 BAR_PITCH = 44  # pixels from one bar to the next; the bar's name stands above it
-MARKS = (  # a shape for each series as well as a colour: not everyone sees the colours differ
-    "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",  # disc
-    "M-3.6,-3.6h7.2v7.2h-7.2z",  # square
-    "M0,-4.8L4.8,3.6H-4.8z",  # triangle
-    "M0,-5.2L5.2,0L0,5.2L-5.2,0z",  # diamond
-    "M0,4.8L4.8,-3.6H-4.8z",  # triangle on its tip
-    "M-1.4,-5h2.8v3.6h3.6v2.8h-3.6v3.6h-2.8v-3.6h-3.6v-2.8h3.6z",  # cross
-)
+DOT_PITCH = 56  # pixels from one row of dots to the next; its name stands above it
 
 
 def line_chart(
@@ -33,6 +25,7 @@ def line_chart(
     baseline: Mapping[str, float] | None = None,
     spread: Mapping[str, Sequence[float]] | None = None,
     log_x: bool = False,
+    log_y: bool = False,
 ) -> str:
     """Draw lines; the legend above them lists them from top to bottom as they end.
 
@@ -45,40 +38,50 @@ def line_chart(
     spread : name -> half the length of the error bar at each point of that series; no bar where it
         is 0 or not finite, such as the deviation of a single seed.
     log_x : whether equal steps along x are equal factors; every x must then be positive.
+    log_y : the same for y; points at 0 or below are left out, as a gradient that has vanished is.
 
     Raises
     ------
-    ValueError : `log_x` with an x of 0 or less; a `spread` of another length than its series.
+    ValueError : `log_x` with an x of 0 or less; a `spread` of another length than its series;
+        `log_y` with a `spread`, or with a `baseline` of 0 or less.
     """
     baseline = baseline or {}
-    curves = _finite_curves(series, spread or {})
-    points = [point for curve in curves for point in curve.points] or [(1.0, 0.0, 0.0)]
+    if log_y and (spread or min(baseline.values(), default=1.0) <= 0):
+        raise ValueError("log_y must be False with a spread, or a baseline that is not positive")
+    curves = _finite_curves(series, spread or {}, above=0.0 if log_y else -math.inf)
+    points = [point for curve in curves for point in curve.points] or [(1.0, 1.0, 0.0)]
     left, right = min(x for x, _, _ in points), max(x for x, _, _ in points)
     if log_x and left <= 0:
         raise ValueError(f"log_x must be False where an x is not positive, got x = {left:g}")
     levels = [y + side * error for _, y, error in points for side in (-1, 1)]
     levels += baseline.values()
-    y_ticks = round_ticks(min(levels), max(levels))
+    bottom, top = min(levels), max(levels)
+    y_ticks = log_ticks(bottom, top) if log_y else round_ticks(bottom, top)
+    if not log_y:
+        bottom, top = y_ticks[0], y_ticks[-1]
     x_ticks = log_ticks(left, right) if log_x else round_ticks(left, right, count=6)
     bend = math.log if log_x else float
-    x_of = _scale(bend(left), bend(right), 0, 100)
-    y_of = _scale(y_ticks[0], y_ticks[-1], CHART_HEIGHT, 0)
+    x_of = linear_scale(bend(left), bend(right), 0, 100)
+    bend_y = math.log if log_y else float
+    y_straight = linear_scale(bend_y(bottom), bend_y(top), CHART_HEIGHT, 0)
 
     def position(x: float) -> str:
         return f"{x_of(bend(x)):.2f}%"
 
-    svg = [_text(y_label, -48, -20, "label")]
-    for y, label in zip(y_ticks, _tick_labels(y_ticks)):
-        svg.append(_line("0%", "100%", y_of(y), y_of(y), "grid"))
-        svg.append(_text(label, -10, y_of(y) + 4, "tick end"))
-    # Equal decimals suit equal steps; on a logarithmic axis each tick has its own.
-    x_labels = [_tick_labels([x])[0] for x in x_ticks] if log_x else _tick_labels(x_ticks)
-    for x, label in zip(x_ticks, x_labels):
+    def y_of(y: float) -> float:
+        return y_straight(bend_y(y))
+
+    svg = [draw_text(y_label, -48, -20, "label")]
+    for y, label in zip(y_ticks, _tick_labels(y_ticks, log_y)):
+        if bottom <= y <= top:
+            svg.append(draw_line("0%", "100%", y_of(y), y_of(y), "grid"))
+            svg.append(draw_text(label, -10, y_of(y) + 4, "tick end"))
+    for x, label in zip(x_ticks, _tick_labels(x_ticks, log_x)):
         if left <= x <= right:
-            svg.append(_text(label, position(x), CHART_HEIGHT + 20, "tick middle"))
-    svg.append(_text(x_label, "50%", CHART_HEIGHT + 42, "label middle"))
+            svg.append(draw_text(label, position(x), CHART_HEIGHT + 20, "tick middle"))
+    svg.append(draw_text(x_label, "50%", CHART_HEIGHT + 42, "label middle"))
     for y in baseline.values():
-        svg.append(_line("0%", "100%", y_of(y), y_of(y), "dashed"))
+        svg.append(draw_line("0%", "100%", y_of(y), y_of(y), "dashed"))
     for curve in curves:
         path = " ".join(f"{x_of(bend(x)):.2f},{y_of(y):.1f}" for x, y, _ in curve.points)
         # Only a viewBox lets a path stretch; the style sheet keeps its stroke from stretching too.
@@ -96,13 +99,13 @@ def line_chart(
         marked = curve.points[:: -max(1, math.ceil(len(curve.points) / 10))]
         for x, y, error in curve.points:
             if error:
-                drawn.append(_line(position(x), position(x), y_of(y - error), y_of(y + error)))
+                drawn.append(draw_line(position(x), position(x), y_of(y - error), y_of(y + error)))
         for x, y, _ in marked:
             hint = tag("title", escape(f"{curve.name}: {x:g}, {y:.4g}"))
-            drawn.append(_mark(curve.slot, position(x), y_of(y), hint))
-        svg.append(tag("g", "".join(drawn), style=_colour(curve.slot)))
+            drawn.append(draw_mark(curve.slot, position(x), y_of(y), hint))
+        svg.append(tag("g", "".join(drawn), style=series_colour(curve.slot)))
     for name, y in baseline.items():  # last, so that no line runs through the words
-        svg.append(_text(name, "100%", y_of(y) - 7, "tick end halo"))
+        svg.append(draw_text(name, "100%", y_of(y) - 7, "tick end halo"))
 
     ends = [f"{curve.name} ends at {curve.points[-1][1]:.4g}" for curve in _by_end(curves)]
     summary = f"Line chart of {y_label} against {x_label}. {'; '.join(ends)}."
@@ -119,6 +122,7 @@ def bar_chart(
     chance: float | None = None,
     limit: float | None = None,
     spec: str = ".1%",
+    level: str = "chance",
 ) -> str:
     """Draw horizontal bars, in the order given, each with its value at its end.
 
@@ -127,17 +131,18 @@ def bar_chart(
     values : name -> length of the bar; one that is not finite is written out and has no length.
     caption : what it shows, for those who have it read out; None: its values alone.
     spread : name -> half the length of its error bar; no bar where it is missing or not finite.
-    chance : the value that guessing reaches, marked on every bar.
+    chance : the value that guessing reaches, or another to compare with, marked on every bar.
     limit : the value at the full width, so that charts can share a scale. None, or a limit that a
         bar exceeds: the largest value shown.
     spec : how values are written, a format specification; the default suits shares in [0, 1].
+    level : what `chance` is called.
     """
     lengths = {name: _finite_or_zero(value) for name, value in values.items()}
     errors = {name: _finite_or_zero((spread or {}).get(name, 0.0)) for name in values}
     low = min([0.0, *(length - errors[name] for name, length in lengths.items())])
     tips = [length + errors[name] for name, length in lengths.items()]
     high = max([0.0, limit or 0.0, chance or 0.0, *tips]) or 1.0
-    scale = _scale(low, high, 0, 100)
+    scale = linear_scale(low, high, 0, 100)
 
     def position(value: float) -> str:
         return f"{scale(value):.2f}%"
@@ -147,25 +152,82 @@ def bar_chart(
         top, error = row * BAR_PITCH, errors[name]
         start, width = position(min(length, 0.0)), scale(abs(length)) - scale(0.0)
         svg.append(tag("rect", x=start, y=top + 21, width=f"{width:.2f}%", height=12))
-        svg.append(_line(position(0.0), position(0.0), top + 17, top + 37, "zero"))
+        svg.append(draw_line(position(0.0), position(0.0), top + 17, top + 37, "zero"))
         if error:
             ends = position(length - error), position(length + error)
-            svg.append(_line(*ends, top + 27, top + 27, "error"))
+            svg.append(draw_line(*ends, top + 27, top + 27, "error"))
         if chance is not None:  # at each bar, and not through the names between them
-            svg.append(_line(position(chance), position(chance), top + 17, top + 37, "error"))
-        svg.append(_text(name, 0, top + 13, "label"))
+            svg.append(draw_line(position(chance), position(chance), top + 17, top + 37, "error"))
+        svg.append(draw_text(name, 0, top + 13, "label"))
         end = position(max(length + error, 0.0))
-        svg.append(_text(format(values[name], spec), end, top + 31, "halo", dx=8))
+        svg.append(draw_text(format(values[name], spec), end, top + 31, "halo", dx=8))
     height = BAR_PITCH * len(values)
     if chance is not None:
         # Written away from the nearer edge, so that it stays on the page.
         side = "tick" if 2 * chance < low + high else "tick end"
-        svg.append(_text(f"chance {format(chance, spec)}", position(chance), height + 8, side))
+        svg.append(draw_text(f"{level} {format(chance, spec)}", position(chance), height + 8, side))
 
     listed = "; ".join(f"{name} {format(value, spec)}" for name, value in values.items())
     summary = f"Bar chart. {caption or ''} {listed}."
     return tag(
         "svg", "".join(svg), class_="chart bars", role="img", aria_label=summary, height=height
+    )
+
+
+def dot_chart(
+    values: Mapping[str, Sequence[float]],
+    x_label: str,
+    baseline: Mapping[str, float] | None = None,
+) -> str:
+    """Draw a row of dots for each name, one a value, over a box that holds the middle half of them.
+
+    The box reaches from the lower to the upper quartile, with a stroke at the median. Dots are
+    spread up and down, in ascending order, only to be told apart.
+
+    Parameters
+    ----------
+    values : name -> its values, in any order; those that are not finite are left out. A single one
+        has no box.
+    baseline : name -> a dashed level across all rows, such as chance.
+    """
+    baseline = baseline or {}
+    rows = {name: sorted(filter(math.isfinite, several)) for name, several in values.items()}
+    shown = [value for several in rows.values() for value in several] + [*baseline.values()]
+    ticks = round_ticks(min(shown, default=0.0), max(shown, default=0.0))
+    scale = linear_scale(ticks[0], ticks[-1], 0, 100)
+
+    def position(value: float) -> str:
+        return f"{scale(value):.2f}%"
+
+    svg, said = [], []
+    height = DOT_PITCH * len(rows)
+    for tick, label in zip(ticks, _tick_labels(ticks)):
+        svg.append(draw_line(position(tick), position(tick), 0, height, "grid"))
+        svg.append(draw_text(label, position(tick), height + 20, "tick middle"))
+    svg.append(draw_text(x_label, "50%", height + 42, "label middle"))
+    for name, level in baseline.items():
+        svg.append(draw_line(position(level), position(level), 0, height, "dashed"))
+        # Written away from the nearer edge, so that it stays on the page.
+        side = "tick" if scale(level) < 50 else "tick end"
+        svg.append(draw_text(name, position(level), -7, side))
+    for row, (name, several) in enumerate(rows.items()):
+        top, middle = row * DOT_PITCH, row * DOT_PITCH + 34
+        svg.append(draw_text(name, 0, top + 14, "label halo"))
+        if len(several) > 1:
+            low, median, high = quantiles(several, n=4, method="inclusive")
+            summary = f"{name}: median {median:.4g}, quartiles {low:.4g} and {high:.4g}"
+            width = f"{scale(high) - scale(low):.2f}%"
+            hint = tag("title", escape(summary))
+            svg.append(tag("rect", hint, class_="box", x=position(low), y=top + 20, width=width,
+                           height=28))  # fmt: skip
+            svg.append(draw_line(position(median), position(median), top + 20, top + 48, "error"))
+            said.append(summary)
+        for rank, value in enumerate(several):
+            hint = tag("title", escape(f"{name}: {value:.4g}"))
+            svg.append(draw_mark(0, position(value), middle + 5 * (rank % 5 - 2), hint))
+    label = f"Dot chart of {x_label}. {'; '.join(said)}."
+    return tag(
+        "svg", "".join(svg), class_="chart dots", role="img", aria_label=label, height=height
     )
 
 
@@ -199,9 +261,6 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) <= 6 else [power for power in powers if low <= power <= high]
 
 
-# Parts: a chart is a list of SVG elements, x as a percentage, y in pixels from the top.
-
-
 class _Curve(NamedTuple):
     slot: int  # picks its colour and mark
     name: str
@@ -209,7 +268,9 @@ class _Curve(NamedTuple):
 
 
 def _finite_curves(
-    series: Mapping[str, Sequence[tuple[float, float]]], spread: Mapping[str, Sequence[float]]
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    spread: Mapping[str, Sequence[float]],
+    above: float,
 ) -> list[_Curve]:
     curves = []
     for slot, (name, line) in enumerate(series.items()):
@@ -221,7 +282,7 @@ def _finite_curves(
         points = [
             (float(x), float(y), _finite_or_zero(float(error)))
             for (x, y), error in zip(line, errors)
-            if math.isfinite(x) and math.isfinite(y)
+            if math.isfinite(x) and above < y < math.inf
         ]
         curves.append(_Curve(slot, name, points))
     return curves
@@ -230,8 +291,10 @@ def _finite_curves(
 def _legend(curves: Sequence[_Curve]) -> str:
     items = []
     for curve in _by_end(curves):
-        key = _line("0%", "100%", 6, 6) + _mark(curve.slot, "50%", 6)
-        key = tag("svg", key, width=26, height=12, aria_hidden="true", style=_colour(curve.slot))
+        key = draw_line("0%", "100%", 6, 6) + draw_mark(curve.slot, "50%", 6)
+        key = tag(
+            "svg", key, width=26, height=12, aria_hidden="true", style=series_colour(curve.slot)
+        )
         items.append(tag("li", key + escape(curve.name)))
     return tag("ul", "".join(items), class_="legend")
 
@@ -245,49 +308,14 @@ def _finite_or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
-    """The straight line that takes low..high to start..stop; all to the middle if low is high."""
-    if low == high:
-        return lambda value: (start + stop) / 2
-    return lambda value: start + (value - low) / (high - low) * (stop - start)
+def _tick_labels(ticks: Sequence[float], is_log: bool = False) -> list[str]:
+    """With commas between thousands, and all with as many decimals as the one that needs the most.
 
-
-def _tick_labels(ticks: Sequence[float]) -> list[str]:
-    """All with as many decimals as the one that needs the most, and commas between thousands."""
+    Equal decimals suit equal steps; on a logarithmic axis each tick has its own.
+    """
+    if is_log:
+        return [label for tick in ticks for label in _tick_labels([tick])]
     if not all(tick == 0 or 1e-5 <= abs(tick) < 1e6 for tick in ticks):
         return [f"{tick:g}" for tick in ticks]
     decimals = max(len(f"{tick:.10f}".rstrip("0").partition(".")[2]) for tick in ticks)
     return [f"{tick:,.{decimals}f}" for tick in ticks]
-
-
-def _line(x1: str, x2: str, y1: float, y2: float, kind: str | None = None) -> str:
-    return tag("line", class_=kind, x1=x1, x2=x2, y1=f"{y1:.1f}", y2=f"{y2:.1f}")
-
-
-def _text(text: str, x: str | float, y: float, kind: str, dx: int | None = None) -> str:
-    return tag("text", escape(text), class_=kind, x=x, y=f"{y:.1f}", dx=dx)
-
-
-def _mark(slot: int, x: str, y: float, hint: str = "") -> str:
-    # A path takes no percentages, the drawing around it does.
-    path = tag("path", hint, d=MARKS[slot % len(MARKS)])
-    return tag("svg", path, class_="mark", x=x, y=f"{y:.1f}")
-
-
-def _colour(slot: int) -> str:
-    return f"color:var(--series-{slot % len(MARKS)})"
-
-
-def tag(name: str, content: str | None = None, **attributes: object) -> str:
-    """One element of HTML or SVG. `content` is markup, already escaped; None: it never has any.
-
-    Attributes are escaped here; those that are None are left out. `class_` is `class`, and other
-    underscores are hyphens.
-    """
-    pairs = [
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
-    ]
-    opening = f"<{name}{''.join(pairs)}"
-    return f"{opening}/>" if content is None else f"{opening}>{content}</{name}>"

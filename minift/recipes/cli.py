@@ -43,16 +43,26 @@ def shared_flags() -> argparse.ArgumentParser:
 
 
 def source_flags(help_text: str) -> argparse.ArgumentParser:
-    """--from and --from-hub: where a pretrained model is. A parent for the commands' parsers."""
+    """--from, --pretrained and --from-hub: where a pretrained model is. A parent for the commands'
+    parsers."""
     source = argparse.ArgumentParser(add_help=False)
     group = source.add_mutually_exclusive_group()
     group.add_argument("--from", "--init-from", dest="source", help=help_text)
+    group.add_argument(
+        "--pretrained", metavar="NAME", help="the weights of that name that come with minift"
+    )
     group.add_argument(
         "--from-hub",
         metavar="NAME",
         help="a public model's name: owner/name or owner/name@revision",
     )
     return source
+
+
+def page_flag(parser: argparse.ArgumentParser) -> None:
+    """--page of `show`."""
+    parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page of pictures "
+                        "that teach: an .html file")  # fmt: skip
 
 
 def add_config(

@@ -42,10 +42,11 @@ def span_dataset(
     *,
     max_length: int,
 ) -> Dataset:
-    """Questions on contexts; labels (N, 2) are the first and last token that cover the answer.
+    """Questions on contexts; labels (N, 2) are the first and last token that cover the answer, and
+    is_context (N, T) bool tells the context's own tokens from question, frame and padding.
 
     `starts` are the characters at which the answers begin in their contexts; None: there is no
-    answer. Such a row points at token 0, [CLS], as in SQuAD 2.0, and so does one whose answer is
+    answer. Such a row points at token 0 ([CLS] as in SQuAD 2.0), and so does one whose answer is
     cut off with the end of its context, or is not in the words of its tokens, because the
     vocabulary lacks them; nothing else does.
 
@@ -55,6 +56,8 @@ def span_dataset(
     """
     dataset = tokenizer(list(questions), list(contexts), max_length=max_length, return_offsets=True)
     offsets = dataset.pop("offsets")  # (N, T, 2)
+    has_text = offsets[..., 0] < offsets[..., 1]  # the frame and padding have none
+    dataset["is_context"] = dataset["token_type_ids"].bool() & has_text
     if answers is None or starts is None:
         return dataset
     labels = torch.zeros(len(questions), 2, dtype=torch.int64)
@@ -68,9 +71,8 @@ def span_dataset(
             continue
         begin = start + answer.index(words)
         end = begin + len(words)
-        is_context = dataset["token_type_ids"][row].bool()
         token_begins, token_ends = offsets[row].unbind(-1)  # (T,)
-        covers = is_context & (token_begins < end) & (token_ends > begin)
+        covers = dataset["is_context"][row] & (token_begins < end) & (token_ends > begin)
         # What of the answer lies behind its last token may be cut off, or hold none.
         if not covers.any() or tokenizer.tokenize(context[int(token_ends[covers].max()) : end]):
             continue
@@ -117,9 +119,10 @@ def encode_documents(tokenizer: Tokenizer, documents: list[list[str]]) -> list[l
 
 
 def decode_span(tokenizer: Tokenizer, input_ids: Tensor, span: Tensor) -> str:
-    """The words of a predicted span: input_ids (T,), span (2,) -> text."""
+    """The words of a predicted span: input_ids (T,), span (2,) -> text; "" of token 0 alone."""
     first, last = span.tolist()
-    return tokenizer.decode(input_ids[first : last + 1].tolist())
+    # Token 0 is never in the context: [CLS], or where a layout has none the question's first word.
+    return tokenizer.decode(input_ids[first : last + 1].tolist()) if last else ""
 
 
 def answer_scores(

@@ -86,13 +86,12 @@ def span_loss(logits: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 def best_spans(logits: Any, batch: Batch, max_length: int = 30) -> Tensor:
     """The likeliest span that can be an answer, (B, 2) (Devlin et al. 2019, 4.2 and 4.3).
 
-    That is [CLS] alone, for "no answer", or up to `max_length` tokens of the context, in order:
-    none of the question, no [SEP], no padding.
+    That is token 0 alone ([CLS] in BERT's layout), for "no answer", or up to `max_length` tokens of
+    the context, in order: none of the question, no [SEP], no padding.
     """
     T = logits.start.shape[1]
     together = logits.start.float()[:, :, None] + logits.end.float()[:, None, :]  # (B, T, T)
-    second = (batch["token_type_ids"] == 1) & batch["attention_mask"]  # (B, T), with its [SEP]
-    context = second & F.pad(second[:, 1:], (0, 1))  # what another one follows, so without it
+    context = batch["is_context"]  # (B, T)
     in_order = torch.ones_like(together[0], dtype=torch.bool).triu().tril(max_length - 1)
     allowed = context[:, :, None] & context[:, None, :] & in_order  # (B, T, T)
     allowed[:, 0, 0] = True

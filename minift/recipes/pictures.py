@@ -110,3 +110,28 @@ def overlay_mask(images: Tensor, masks: Tensor, opacity: float = 0.6) -> Tensor:
     colours = colours.permute(0, 3, 1, 2)  # (N, 3, H, W)
     tinted = torch.lerp(images.float(), colours.float(), opacity).round().to(torch.uint8)
     return torch.where((masks > 0).unsqueeze(1), tinted, images)
+
+
+def outline_boxes(images: Tensor, boxes: Tensor, class_index: int = 0) -> Tensor:
+    """Draw the outline of a box on each picture, one pixel wide, in the colour of a class.
+
+    Parameters
+    ----------
+    images : uint8 (N, 3, H, W).
+    boxes : float (N, 4), x0 y0 x1 y1 in parts of the sides.
+
+    Returns
+    -------
+    uint8 (N, 3, H, W), a new tensor.
+    """
+    N, _, H, W = images.shape
+    if boxes.shape != (N, 4):
+        raise ValueError(f"boxes must be {(N, 4)}, one a picture, got {tuple(boxes.shape)}")
+    outlined = images.clone()
+    colour = MASK_COLOURS[class_index % len(MASK_COLOURS)].to(images.device)[:, None]
+    sides = torch.tensor([W, H, W, H])
+    for picture, box in zip(outlined, boxes.cpu()):
+        x0, y0, x1, y1 = (box * sides).clamp(min=0).long().minimum(sides - 1).tolist()
+        picture[:, y0, x0 : x1 + 1] = picture[:, y1, x0 : x1 + 1] = colour
+        picture[:, y0 : y1 + 1, x0] = picture[:, y0 : y1 + 1, x1] = colour
+    return outlined

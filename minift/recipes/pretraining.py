@@ -295,14 +295,9 @@ def pretrain_bert(
         number, place = divmod(step, SORTED_BATCHES)
         return group(number)[place]
 
-    held_out_batches = []
-    if held_out is not None:  # made before the training, which is lost if they cannot be made
-        generator = _generator(-1, 0)
-        for _ in range(NUM_HELD_OUT):
-            pairs = bert_pairs(held_out, config.batch_size, config, generator)
-            held_out_batches.append(bert_batch(pairs, tokenizer, config, generator))
+    asked = held_out_batches(model, tokenizer, held_out, config)
     history = _fit(model, batches, bert_loss, config, resume_path, "pretrain bert", documents)
-    return Pretrained(history, _judge(model, held_out_batches, bert_loss, config))
+    return Pretrained(history, _judge(model, asked, config))
 
 
 def bert_pairs(
@@ -379,12 +374,9 @@ def pretrain_gpt(
     order = Seeds.from_seed(config.seed).order
     blocks = {"input_ids": gpt_blocks(documents, tokenizer, config)}
     batches = epoch_batches(blocks, min(config.batch_size, num_examples(blocks)), seed=order)
-    held_out_batches: list[Batch] = []
-    if held_out is not None:
-        rows = gpt_blocks(held_out, tokenizer, config)[: NUM_HELD_OUT * config.batch_size]
-        held_out_batches = [{"input_ids": part} for part in rows.split(config.batch_size)]
+    asked = held_out_batches(model, tokenizer, held_out, config)
     history = _fit(model, batches, gpt_loss, config, resume_path, "pretrain gpt", documents)
-    return Pretrained(history, _judge(model, held_out_batches, gpt_loss, config))
+    return Pretrained(history, _judge(model, asked, config))
 
 
 def gpt_blocks(documents: Documents, tokenizer: Tokenizer, config: PretrainConfig) -> Tensor:
@@ -419,15 +411,9 @@ def pretrain_t5(
     def batches(step: int) -> Batch:
         return t5_batch(long_enough, tokenizer, config, _generator(order, step), start_id)
 
-    held_out_batches = []
-    if held_out is not None:
-        held_out = _two_tokens_or_more(held_out)
-        held_out_batches = [
-            t5_batch(held_out, tokenizer, config, _generator(-1, number), start_id)
-            for number in range(NUM_HELD_OUT)
-        ]
+    asked = held_out_batches(model, tokenizer, held_out, config)
     history = _fit(model, batches, t5_loss, config, resume_path, "pretrain t5", documents)
-    return Pretrained(history, _judge(model, held_out_batches, t5_loss, config))
+    return Pretrained(history, _judge(model, asked, config))
 
 
 def t5_batch(
@@ -523,13 +509,51 @@ def _fit(
     )
 
 
-def _judge(
-    model: Model, held_out: list[Batch], loss_fn: LossFn, config: PretrainConfig
+LOSSES: dict[str, LossFn] = {"bert": bert_loss, "gpt": gpt_loss, "t5": t5_loss}
+
+
+def judge(
+    model: Model, tokenizer: Tokenizer, held_out: Documents, config: PretrainConfig
 ) -> dict[str, float]:
+    """What pretraining says at its end of a BERT, GPT or T5, for one that is pretrained already.
+
+    `config` must have the sizes of that pretraining (batch_size, max_length, ...): another one asks
+    for other words.
+    """
+    return _judge(model, held_out_batches(model, tokenizer, held_out, config), config)
+
+
+def held_out_batches(
+    model: Model, tokenizer: Tokenizer, documents: Documents | None, config: PretrainConfig
+) -> list[Batch]:
+    """The batches to judge a BERT, GPT or T5 on, the same in all runs; none of no documents.
+
+    They are made before the training, which would be lost if they could not be made.
+    """
+    if documents is None:
+        return []
+    if model.family == "gpt":
+        rows = gpt_blocks(documents, tokenizer, config)[: NUM_HELD_OUT * config.batch_size]
+        return [{"input_ids": part} for part in rows.split(config.batch_size)]
+    if model.family == "t5":
+        documents, start_id = _two_tokens_or_more(documents), model.config.start_id
+        return [
+            t5_batch(documents, tokenizer, config, _generator(-1, number), start_id)
+            for number in range(NUM_HELD_OUT)
+        ]
+    batches, generator = [], _generator(-1, 0)
+    for _ in range(NUM_HELD_OUT):
+        pairs = bert_pairs(documents, config.batch_size, config, generator)
+        batches.append(bert_batch(pairs, tokenizer, config, generator))
+    return batches
+
+
+def _judge(model: Model, asked: list[Batch], config: PretrainConfig) -> dict[str, float]:
     """The figures over all words that are asked for in held-out batches; "loss" is their sum."""
-    if not held_out:
+    if not asked:
         return {}
-    scores = evaluate(model, held_out, loss_fn, config.precision, _num_words_asked)
+    loss_fn = LOSSES[model.family]
+    scores = evaluate(model, asked, loss_fn, config.precision, _num_words_asked)
     return {**scores, "loss": sum(v for name, v in scores.items() if name.endswith("_loss"))}
 
 

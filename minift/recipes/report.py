@@ -1,8 +1,8 @@
 """A page that tells what a run found: tables, charts, pictures and text in one HTML file.
 
-The file needs nothing else: no network, no script, no drawing library (its charts are the SVG of
-`charts.py`). Colours are CSS variables with a light and a dark value. All text is escaped, and the
-same calls give the same bytes.
+The file needs nothing else: no network, no script, no drawing library (its charts are SVG, drawn by
+`charts.py`, `heat_maps.py` and `scatter.py`). Colours are CSS variables with a light and a dark
+value. All text is escaped, and the same calls give the same bytes.
 
 What this file does not do: measure, average or round. Callers bring numbers for charts and finished
 text for tables.
@@ -18,8 +18,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from minift.recipes.charts import bar_chart, line_chart, tag
+from minift.recipes.charts import bar_chart, dot_chart, line_chart
+from minift.recipes.heat_maps import heat_map
 from minift.recipes.pictures import encode_png
+from minift.recipes.scatter import scatter_chart
+from minift.recipes.svg import tag
 from minift.training.files import write_text
 
 
@@ -114,9 +117,10 @@ class Report:
         baseline: Mapping[str, float] | None = None,
         spread: Mapping[str, Sequence[float]] | None = None,
         log_x: bool = False,
+        log_y: bool = False,
     ) -> None:
         """Add a line chart; see `charts.line_chart`."""
-        drawn = line_chart(series, x_label, y_label, baseline, spread, log_x)
+        drawn = line_chart(series, x_label, y_label, baseline, spread, log_x, log_y)
         self._figure(drawn, caption)
 
     def bars(
@@ -127,9 +131,64 @@ class Report:
         chance: float | None = None,
         limit: float | None = None,
         spec: str = ".1%",
+        level: str = "chance",
     ) -> None:
         """Add a chart of horizontal bars; see `charts.bar_chart`."""
-        self._figure(bar_chart(values, caption, spread, chance, limit, spec), caption)
+        self._figure(bar_chart(values, caption, spread, chance, limit, spec, level), caption)
+
+    def dots(
+        self,
+        values: Mapping[str, Sequence[float]],
+        x_label: str,
+        caption: str | None = None,
+        baseline: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add a chart of dots, a row for each name; see `charts.dot_chart`."""
+        self._figure(dot_chart(values, x_label, baseline), caption)
+
+    def scatter(
+        self,
+        groups: Mapping[str, Mapping[str, tuple[float, float]]],
+        x_label: str,
+        y_label: str,
+        caption: str | None = None,
+    ) -> None:
+        """Add a chart of named points; see `scatter.scatter_chart`."""
+        self._figure(scatter_chart(groups, x_label, y_label), caption)
+
+    def heat_map(
+        self,
+        maps: Mapping[str, Sequence[Sequence[float]]],
+        row_names: Sequence[str],
+        column_names: Sequence[str],
+        caption: str | None = None,
+        row_label: str = "row",
+        column_label: str = "column",
+        spec: str | None = None,
+        limit: float | None = None,
+    ) -> None:
+        """Add heat maps with the same rows and columns, side by side where there is room.
+
+        maps : name, said above the map -> its values; the rest as in `heat_maps.heat_map`.
+        """
+        drawn = [
+            tag("figure", tag("figcaption", escape(name)) + heat_map(
+                values, row_names, column_names, row_label, column_label, spec, limit
+            ))
+            for name, values in maps.items()
+        ]  # fmt: skip
+        self._figure(tag("div", "".join(drawn), class_="maps"), caption)
+
+    def tokens(self, rows: Mapping[str, Sequence[str]], caption: str | None = None) -> None:
+        """Add texts as their tokens, each set apart; rows is name -> tokens, from the top."""
+        listed = []
+        for name, tokens in rows.items():
+            # The space between two lets a long row wrap, and keeps them apart when it is copied.
+            chips = " ".join(tag("span", escape(token), class_="token") for token in tokens)
+            count = f"{len(tokens)} token" + "s" * (len(tokens) != 1)
+            heading = tag("dt", escape(f"{name}: {count}"))
+            listed.append(heading + tag("dd", chips))
+        self._figure(tag("dl", "".join(listed)), caption)
 
     def pictures(
         self, images: Tensor, captions: Sequence[str], scale: int = 3, caption: str | None = None
@@ -323,6 +382,14 @@ strong { font-weight: 700; }
 .chart { display: block; overflow: visible; font-size: 13px; font-variant-numeric: tabular-nums;
   width: calc(100% - 66px); margin: 0 18px 52px 48px; }
 .bars { width: calc(100% - 72px); margin: 0 72px 20px 0; }
+.dots { width: calc(100% - 36px); margin: 24px 18px 52px; }
+.dots .box { fill: var(--rule); }
+.dots path { fill: var(--series-0); fill-opacity: 0.7; }
+.map { width: 100%; margin: 0 0 36px; }
+.heat { width: min(100% - var(--left), var(--most)); margin: 0 0 4px var(--left);
+  font-size: 12px; }
+.heat rect { stroke: var(--page); stroke-width: 1; }
+.chart .ground { fill: var(--panel); stroke: none; }
 .chart text { fill: var(--ink); }
 .chart .tick { fill: var(--quiet); font-size: 12px; }
 .chart .end { text-anchor: end; }
@@ -339,6 +406,16 @@ polyline { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: r
 path { fill: currentColor; stroke: var(--page); stroke-width: 1; }
 rect { fill: var(--series-0); }
 
+.maps { display: grid; gap: 1.5rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
+.maps figure { margin: 0; min-width: 0; }
+.maps figcaption { margin: 0 0 0.5rem; color: var(--ink); }
+dl { margin: 0; }
+dt { color: var(--quiet); font-size: 0.875rem; }
+dd { margin: 0.25rem 0 1rem; line-height: 2; }
+.token { padding: 0.15rem 0.4rem; border-radius: 4px; background: var(--panel);
+  border: 1px solid var(--rule); white-space: pre; font: 0.8125rem/1 ui-monospace, "SF Mono",
+  Menlo, Consolas, "Liberation Mono", monospace; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1.25rem 1rem; }
 .tiles figure { margin: 0; }
 .tiles figcaption { margin-top: 0.4rem; font-size: 0.8125rem; line-height: 1.35; }

@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minift.data.batches import take
 from minift.data.shapes import SHAPES_CLASSES, shapes
 from minift.models.registry import create_model
 from minift.objectives.scores import majority_accuracy
+from minift.recipes.figures import add_confusion, add_filters
 from minift.recipes.finetuning import FinetuneConfig, finetune, predict, score
 from minift.recipes.pictures import overlay_mask
-from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
 from minift.recipes.report import Report
+from minift.recipes.story_models import learn_shapes, shipped_shapes
 from minift.stages import Model
 from minift.transfer import copy_matching
 
@@ -42,8 +42,9 @@ class StorySettings:
     segment_size: int = 200  # pictures with a label for every pixel
     num_steps: int = 240  # of every fine-tuning, whatever its target's size
     num_test: int = 2000
-    model: str = "resnet10"
+    model: str = "resnet-tiny"
     num_frozen: int = 4  # stages of "freeze": all but layer4
+    pretrained: bool = False  # begin with the weights that come with minift
     precision: str = "auto"
     seed: int = 0
     num_seeds: int = 1  # repetitions of each fine-tuning with another seed and other labels
@@ -94,7 +95,7 @@ class Story:
     """What the story found; `rows` are its table."""
 
     source_accuracy: float
-    pretrain_seconds: float
+    pretrain_seconds: float | None  # None: the weights came with minift
     rows: list[Row]
     model: Model  # the pretrained one
     seconds: float
@@ -108,24 +109,24 @@ def tell_story(
 ) -> Story:
     """Run it all, write `out`/report.html, and return what was found."""
     started = time.perf_counter()
-    say(f"1. Pretraining {settings.model} on {settings.num_source:,} pictures of ten shapes")
-    source = shapes("source", settings.num_source, seed=2 * settings.seed)
-    source_test = shapes("source", settings.num_test, seed=2 * settings.seed + 1)
-    pretrained = _fresh(settings, "classify", 10, settings.seed)
-    config = PretrainConfig(
-        num_steps=resnet_steps(source, 128, settings.source_epochs),
-        batch_size=128,
-        lr=4e-3,
-        schedule="one_cycle",
-        warmup=0.3,
-        betas=(0.9, 0.999),
-        precision=settings.precision,
-        seed=settings.seed,
-        progress=settings.progress,
-    )
-    result = pretrain_resnet(pretrained, source, config, held_out=source_test)
-    accuracy = result.scores["accuracy"]
-    say(f"   held-out accuracy {accuracy:.1%} (chance 10%), {result.seconds:.0f} s")
+    test = shapes("source", settings.num_test, seed=2 * settings.seed + 1)
+    if settings.pretrained:
+        say(f"1. {settings.model} as it comes with minift, pretrained on pictures of ten shapes")
+        learnt = shipped_shapes(settings.model, test)
+    else:
+        say(f"1. Pretraining {settings.model} on {settings.num_source:,} pictures of ten shapes")
+        learnt = learn_shapes(
+            settings.model,
+            settings.num_source,
+            settings.source_epochs,
+            test,
+            seed=settings.seed,
+            precision=settings.precision,
+            progress=settings.progress,
+        )
+    accuracy, pretrained = learnt.scores["accuracy"], learnt.model
+    took = "" if learnt.seconds is None else f", {learnt.seconds:.0f} s"
+    say(f"   held-out accuracy {accuracy:.1%} (chance 10%){took}")
 
     rows: list[Row] = []
     for size in settings.target_sizes:
@@ -136,8 +137,10 @@ def tell_story(
     say(f"3. Another task: a label for every pixel, {settings.segment_size} pictures")
     rows += _compare(settings, pretrained, target, settings.segment_size, "segment")
 
-    story = Story(accuracy, result.seconds, rows, pretrained, time.perf_counter() - started)
-    write_report(story, settings, source, out)
+    if settings.pretrained:
+        rows.insert(0, Row("source", f"{settings.model}, shipped", [accuracy]))
+    story = Story(accuracy, learnt.seconds, rows, pretrained, time.perf_counter() - started)
+    write_report(story, settings, out)
     return story
 
 
@@ -219,21 +222,28 @@ def _fresh(settings: StorySettings, head: str, num_classes: int, seed: int) -> M
         return create_model(settings.model, head=head, num_classes=num_classes)
 
 
-def write_report(story: Story, settings: StorySettings, source: Dataset, out: Path) -> None:
+COMPARED = ("from scratch", "fine-tune all")  # in the tables of what is taken for what
+
+
+def write_report(story: Story, settings: StorySettings, out: Path) -> None:
     """Write the page with pictures, curves and the table."""
+    training = f"{settings.source_epochs} passes over {settings.num_source:,} pictures"
+    if settings.pretrained:
+        training = "the pretraining whose weights come with minift"
     report = Report(
         "Transfer learning on pictures",
-        f"{settings.model}, {settings.num_source:,} source pictures, seed {settings.seed}, "
-        f"{settings.num_seeds} fine-tuning seed(s), {story.seconds:.0f} seconds in all",
+        f"{settings.model}, seed {settings.seed}, {settings.num_seeds} fine-tuning seed(s), "
+        f"{story.seconds:.0f} seconds in all",
     )
     report.section(
         "1. Pretraining",
-        f"The source has ten shapes. After {settings.source_epochs} passes the network names "
+        f"The source has ten shapes. After {training} the network names "
         f"{story.source_accuracy:.1%} of held-out pictures rightly; guessing would give 10%.",
     )
-    some = take(source, torch.arange(12))
+    some = shapes("source", 12, seed=2 * settings.seed)
     names = [SHAPES_CLASSES["source"][label] for label in some["labels"].tolist()]
     report.pictures(some["images"], names, caption="Twelve pictures of the source.")
+    add_filters(report, story.model, seed=settings.seed)
     target = shapes("near", 12, seed=10_001)
     names = [SHAPES_CLASSES["near"][label] for label in target["labels"].tolist()]
     report.section(
@@ -242,15 +252,24 @@ def write_report(story: Story, settings: StorySettings, source: Dataset, out: Pa
         "weights that do best on a validation set are kept.",
     )
     report.pictures(target["images"], names, caption="Twelve pictures of the target.")
-    for title in dict.fromkeys(row.target for row in story.rows):
+    for title in dict.fromkeys(row.target for row in story.rows if row.curve):
         rows = [row for row in story.rows if row.target == title]
         curves = {row.method: [(float(x), y) for x, y in row.curve] for row in rows if row.curve}
         baseline = {row.method: row.score for row in rows if not row.curve}
         report.lines(curves, "steps", "validation score", caption=title, baseline=baseline)
+    few = f"{settings.target_sizes[0]} new shapes"
+    test = shapes("near", min(500, settings.num_test), seed=10_001)
+    predictions = {
+        row.method: predict(row.model, test)
+        for row in story.rows
+        if row.model is not None and row.target == few and row.method in COMPARED
+    }
+    add_confusion(report, predictions, test["labels"], SHAPES_CLASSES["near"])
     report.section(
         "3. Another task",
         "The same trunk with a head that names every pixel: what each way of training makes of "
-        "four pictures that none of them has seen.",
+        "four pictures that none of them has seen. A colour is a class: look at the outline, and "
+        "at whether a shape has one colour.",
     )
     images, masks = target["images"], target["masks"]
     columns = {"the picture": images, "the truth": overlay_mask(images, masks)}

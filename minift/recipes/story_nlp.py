@@ -12,6 +12,7 @@ Everything is learnt from an invented world (minift/data/world.py), so nothing i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,35 +25,35 @@ from torch import Tensor
 
 from minift.data.world import world_analogies, world_documents
 from minift.data.world_tasks import TASKS, text_to_text, world_task
+from minift.data.world_words import KINDS
 from minift.models.gpt import GPT
-from minift.models.registry import create_model
 from minift.models.t5 import T5
-from minift.models.word2vec import Word2Vec, analogy_accuracy, nearest
+from minift.models.word2vec import Word2Vec, nearest
 from minift.objectives.scores import majority_accuracy
 from minift.recipes.datasets import (
     classification_dataset,
-    encode_documents,
     span_dataset,
     text_to_text_dataset,
 )
+from minift.recipes.figures import add_attention, add_step_scale, add_tokens, add_word_map
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
-from minift.recipes.pretraining import (
-    PretrainConfig,
-    pretrain_bert,
-    pretrain_gpt,
-    pretrain_t5,
-    pretrain_word2vec,
-)
 from minift.recipes.report import Report
+from minift.recipes.story_models import (
+    MAX_LENGTH,
+    Corpus,
+    Learnt,
+    fresh,
+    learn_world,
+    shipped_world,
+    world_corpus,
+)
 from minift.stages import Model
-from minift.tokenizers import Tokenizer, WordVocab
+from minift.tokenizers import Tokenizer
 from minift.training.metrics import rouge_l
-from minift.training.precision import Seeds
 from minift.transfer import copy_matching
 
 Dataset = dict[str, Tensor]
 COLUMNS = ("part", "method", "labels", "score", "chance", "seconds")
-MAX_LENGTH = 64  # tokens; every text of the world is shorter
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class StorySettings:
     text_to_text_size: int = 512  # labelled examples of each of T5's three tasks
     text_to_text_epochs: int = 6
     num_test: int = 500
+    pretrained: bool = False  # begin with the weights that come with minift
     precision: str = "auto"
     seed: int = 0
     num_seeds: int = 1  # repetitions of each fine-tuning (times REPEATS), other seed, other labels
@@ -111,6 +113,8 @@ class Story:
     """What the story found; `rows` are its table."""
 
     rows: list[Row] = field(default_factory=list)
+    vectors: Tensor | None = None  # of words, (V, C), by CBOW
+    words: Tokenizer | None = None  # whose words these are
     model: Model | None = None  # the pretrained BERT
     tokenizer: Tokenizer | None = None  # its own
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -123,24 +127,6 @@ class Story:
         return next(row.score for row in self.rows if (row.part, row.method) == (part, method))
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """The unlabelled text: documents of sentences, and some more that no model trains on."""
-
-    documents: list[list[str]]
-    held_out: list[list[str]]
-
-    @property
-    def sentences(self) -> list[str]:
-        return [sentence for document in self.documents for sentence in document]
-
-    def commonest_share(self, tokenizer: Tokenizer) -> float:
-        """How often always saying the commonest word is right, of the held-out words."""
-        encoded = encode_documents(tokenizer, self.held_out)
-        words = [i for document in encoded for sentence in document for i in sentence]
-        return majority_accuracy(torch.tensor(words))
-
-
 def tell_story(
     settings: StorySettings, out: Path, say: Callable[[str], None] = lambda line: None
 ) -> Story:
@@ -150,10 +136,7 @@ def tell_story(
         # Models this small gain no time from bf16, and lose accuracy when they are fine-tuned.
         settings = replace(settings, precision="fp32")
     story = Story()
-    corpus = Corpus(
-        world_documents(settings.num_documents, seed=settings.seed),
-        world_documents(max(200, settings.num_documents // 20), seed=settings.seed + 1000),
-    )
+    corpus = world_corpus(settings.num_documents, settings.seed)
     say(f"The corpus: {len(corpus.documents):,} documents, {len(corpus.sentences):,} sentences")
 
     _word2vec(story, settings, corpus, say)
@@ -167,37 +150,33 @@ def tell_story(
     return story
 
 
+def _learnt(
+    settings: StorySettings, name: str, corpus: Corpus, num_steps: int, **options: Any
+) -> Learnt:
+    """A model of the story: pretrained now, or as it comes with minift."""
+    if settings.pretrained:
+        return shipped_world(name, corpus.held_out)
+    return learn_world(name, corpus, num_steps, **options, **_shared(settings))
+
+
 def _word2vec(
     story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]
 ) -> None:
     say("1. word2vec: a vector for each word from its neighbours")
-    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096)
-    encoded = encode_documents(tokenizer, corpus.documents)
-    questions = torch.tensor(
-        [[tokenizer.token_to_id(word) for word in words] for words in world_analogies()]
-    )
-    for algorithm, batch_size in (("cbow", 2048), ("skipgram", 8192)):
-        model = _fresh("word2vec", "pretrain", settings.seed, tokenizer)
+    # One of the two comes with minift.
+    for algorithm in ("cbow",) if settings.pretrained else ("cbow", "skipgram"):
+        words = _learnt(settings, "word2vec", corpus, settings.word2vec_steps, algorithm=algorithm)
+        model, tokenizer, accuracy = words.model, words.tokenizer, words.scores["analogies"]
         assert isinstance(model, Word2Vec)
-        config = PretrainConfig(
-            num_steps=settings.word2vec_steps,
-            batch_size=batch_size,
-            lr=0.02,
-            weight_decay=0.0,
-            **_shared(settings),
-        )
-        result = pretrain_word2vec(
-            model,
-            encoded,
-            config,
-            algorithm=algorithm,
-            special_ids=tokenizer.special_ids,
-        )
-        accuracy = analogy_accuracy(model.vectors, questions)
+        assert tokenizer is not None
+        if algorithm == "cbow":
+            story.vectors, story.words = model.vectors, tokenizer
         # By chance one would name any of the words.
         chance = 1 / tokenizer.vocab_size
-        story.rows.append(Row("analogies", algorithm, [accuracy], chance, result.seconds))
-        say(f"   {algorithm}: {accuracy:.1%} of {len(questions)} planted analogies")
+        story.rows.append(
+            Row("analogies", _whence(algorithm, words), [accuracy], chance, words.seconds)
+        )
+        say(f"   {algorithm}: {accuracy:.1%} of {len(world_analogies())} planted analogies")
         for word in ("sparrow", "wonderful", "king"):
             query = tokenizer.token_to_id(word)
             ids, _ = nearest(model.vectors, model.vectors[query], 5, torch.tensor([query]))
@@ -206,43 +185,36 @@ def _word2vec(
             say(f"   {line}")
 
 
+def _whence(method: str, learnt: Learnt) -> str:
+    """The name of a row about pretraining, which says where the weights are from."""
+    return f"{method}, shipped" if learnt.history is None else method
+
+
 def _bert(
     story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]
 ) -> Model:
     say("2. BERT: masked words and next sentences")
-    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096)
-    bert = _fresh("bert-micro", "pretrain", settings.seed, tokenizer)
-    config = PretrainConfig(
-        num_steps=settings.bert_steps,
-        lr=1.5e-3,
-        max_length=MAX_LENGTH,
-        max_sentences=2,
-        **_shared(settings),
-    )
-    result = pretrain_bert(
-        bert,
-        tokenizer,
-        encode_documents(tokenizer, corpus.documents),
-        config,
-        held_out=encode_documents(tokenizer, corpus.held_out),
-    )
-    for name in ("mlm_accuracy", "nsp_accuracy"):
-        story.curves[name] = [
-            (float(record["step"]), record["figures"][name]) for record in result.history.records
-        ]
-    scores, commonest = result.scores, corpus.commonest_share(tokenizer)
+    bert = _learnt(settings, "bert-mini", corpus, settings.bert_steps)
+    assert bert.tokenizer is not None
+    if bert.history is not None:
+        for name in ("mlm_accuracy", "nsp_accuracy"):
+            story.curves[name] = [
+                (float(record["step"]), record["figures"][name]) for record in bert.history.records
+            ]
+    scores, commonest = bert.scores, corpus.commonest_share(bert.tokenizer)
+    masked, follows = _whence("masked words", bert), _whence("next sentence", bert)
     story.rows += [
-        Row("BERT", "masked words", [scores["mlm_accuracy"]], commonest, result.seconds),
-        Row("BERT", "next sentence", [scores["nsp_accuracy"]], 0.5),
+        Row("BERT", masked, [scores["mlm_accuracy"]], commonest, bert.seconds),
+        Row("BERT", follows, [scores["nsp_accuracy"]], 0.5),
     ]
     say(
         f"   held out: MLM loss {scores['mlm_loss']:.2f}, accuracy {scores['mlm_accuracy']:.1%} "
         f"(always the commonest word: {commonest:.1%}); NSP loss {scores['nsp_loss']:.2f}, "
-        f"accuracy {scores['nsp_accuracy']:.1%} (chance 50%); {result.seconds:.0f} s"
+        f"accuracy {scores['nsp_accuracy']:.1%} (chance 50%)"
+        + ("" if bert.seconds is None else f"; {bert.seconds:.0f} s")
     )
-    bert.tokenizer_id = tokenizer.fingerprint
-    story.model, story.tokenizer = bert, tokenizer
-    return bert
+    story.model, story.tokenizer = bert.model, bert.tokenizer
+    return bert.model
 
 
 # To judge one sentence takes fewer examples than to find a place in it, or to compare two.
@@ -273,7 +245,7 @@ def _five_tasks(
             for seed in seeds:
                 train = task_dataset(story.tokenizer, task, num_labels, seed=seed)
                 head = ("span", None) if task == "answer" else ("classify", 2)
-                model = _fresh("bert-micro", head[0], seed, story.tokenizer, head[1])
+                model = fresh("bert-mini", head[0], seed, story.tokenizer, head[1])
                 if name != "from scratch":
                     copy_matching(model.trunk, bert.trunk.state_dict())
                 config = FinetuneConfig(
@@ -315,24 +287,13 @@ def task_dataset(
 
 def _gpt(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]) -> None:
     say("4. GPT: the next token")
-    tokenizer = WordVocab.train(corpus.sentences, vocab_size=4096, layout="gpt")
-    gpt = _fresh("gpt-micro", "lm", settings.seed, tokenizer)
+    learnt = _learnt(settings, "gpt-mini", corpus, settings.gpt_steps)
+    gpt, tokenizer = learnt.model, learnt.tokenizer
     assert isinstance(gpt, GPT)
-    config = PretrainConfig(
-        num_steps=settings.gpt_steps,
-        batch_size=32,
-        max_length=128,
-        **_shared(settings),
-    )
-    result = pretrain_gpt(
-        gpt,
-        tokenizer,
-        encode_documents(tokenizer, corpus.documents),
-        config,
-        held_out=encode_documents(tokenizer, corpus.held_out),
-    )
-    accuracy, commonest = result.scores["lm_accuracy"], corpus.commonest_share(tokenizer)
-    story.rows.append(Row("GPT", "next token", [accuracy], commonest, result.seconds))
+    assert tokenizer is not None
+    accuracy, commonest = learnt.scores["lm_accuracy"], corpus.commonest_share(tokenizer)
+    method = _whence("next token", learnt)
+    story.rows.append(Row("GPT", method, [accuracy], commonest, learnt.seconds))
     generator = torch.Generator().manual_seed(settings.seed)
     prompt = "mara has a sparrow ."
     start = torch.tensor([[tokenizer.eos_id, *tokenizer.encode(prompt, special_tokens=False)]])
@@ -354,31 +315,16 @@ T5_TASKS = ("summary", "question", "class")
 
 def _t5(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]) -> None:
     say("5. T5: spans, then one model for three tasks")
-    # The tasks' own words ("summarize", "positive") are to be in the vocabulary too.
     size = settings.text_to_text_size
     examples = {task: text_to_text(task, size, seed=settings.seed) for task in T5_TASKS}
-    wordings = [text for task in T5_TASKS for pair in examples[task] for text in pair]
-    tokenizer = WordVocab.train(
-        corpus.sentences + wordings, vocab_size=4096, layout="t5", num_sentinels=20
-    )
-    t5 = _fresh("t5-micro", "lm", settings.seed, tokenizer)
-    config = PretrainConfig(
-        num_steps=settings.t5_steps,
-        lr=1.5e-3,
-        max_length=40,
-        **_shared(settings),
-    )
-    result = pretrain_t5(
-        t5,
-        tokenizer,
-        encode_documents(tokenizer, corpus.documents),
-        config,
-        held_out=encode_documents(tokenizer, corpus.held_out),
-    )
-    story.rows.append(Row("T5", "spans", [result.scores["span_accuracy"]], None, result.seconds))
+    learnt = _learnt(settings, "t5-mini", corpus, settings.t5_steps)
+    t5, tokenizer = learnt.model, learnt.tokenizer
+    assert tokenizer is not None
+    accuracy = learnt.scores["span_accuracy"]
+    story.rows.append(Row("T5", _whence("spans", learnt), [accuracy], None, learnt.seconds))
     train = text_to_text_tensors(tokenizer, [pair for task in T5_TASKS for pair in examples[task]])
     for name in ("from scratch", "pretrained"):
-        model = _fresh("t5-micro", "lm", settings.seed, tokenizer)
+        model = fresh("t5-mini", "lm", settings.seed, tokenizer)
         assert isinstance(model, T5)
         if name == "pretrained":
             copy_matching(model, t5.state_dict())
@@ -431,34 +377,42 @@ def _shared(settings: StorySettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in ("precision", "seed", "progress")}
 
 
-def _fresh(
-    name: str, head: str, seed: int, tokenizer: Tokenizer, num_classes: int | None = None
-) -> Model:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Seeds.from_seed(seed).init)
-        return create_model(
-            name, head=head, num_classes=num_classes, vocab_size=tokenizer.vocab_size
-        )
-
-
 def write_report(story: Story, settings: StorySettings, out: Path) -> None:
     """Write the page with curves, words and the table."""
+    reading = f"{settings.num_documents:,} documents of an invented world"
+    if settings.pretrained:
+        reading = "with the weights that come with minift"
     report = Report(
         "Transfer learning on text",
-        f"{settings.num_documents:,} documents of an invented world, seed {settings.seed}, "
-        f"{settings.num_seeds} fine-tuning seed(s), {story.seconds:.0f} seconds in all",
+        f"{reading}, seed {settings.seed}, {settings.num_seeds} fine-tuning seed(s), "
+        f"{story.seconds:.0f} seconds in all",
     )
+    assert story.vectors is not None
+    assert story.words is not None
+    assert story.model is not None
+    assert story.tokenizer is not None
     report.section(
         "1. Words from their neighbours",
-        "The five words whose vectors point most nearly the same way, by CBOW and by skip-gram.",
+        "A text becomes tokens; each has a vector, learnt from the tokens around it.",
     )
-    report.text_block(story.neighbours)
+    sentences = [line for text in world_documents(2000, seed=settings.seed) for line in text]
+    add_tokens(report, "the duckling of lena naps unbelievably well .", sentences)
+    report.text_block(
+        story.neighbours, caption="The five words whose vectors point most nearly the same way."
+    )
+    kinds = {kind: (kind, *things) for kind, things in KINDS.items()}
+    add_word_map(report, story.vectors, story.words, kinds)
     report.section(
         "2. BERT's pretraining",
         "Next-sentence prediction stays at chance for a while and then jumps: a healthy run looks "
-        "like this, and one stopped too early looks broken.",
+        "like this, and one stopped too early looks broken."
+        if story.curves
+        else "The weights came with minift, so there is no curve to see.",
     )
-    report.lines(story.curves, "steps", "accuracy", baseline={"chance of next sentence": 0.5})
+    if story.curves:
+        report.lines(story.curves, "steps", "accuracy", baseline={"chance of next sentence": 0.5})
+    sentence = story.tokenizer(["mara has a sparrow , that is , mara has a bird ."])
+    add_attention(report, story.model, story.tokenizer, {k: v[0] for k, v in sentence.items()})
     report.section(
         "3. Five tasks, few labels",
         "The test sets hold words and sentence forms that the labelled examples do not. Only the "
@@ -470,6 +424,8 @@ def write_report(story: Story, settings: StorySettings, out: Path) -> None:
         report.bars(
             bars, caption=f"{task}, {rows[0].num_labels} labels", chance=rows[0].chance, limit=1.0
         )
+    batch_size = FinetuneConfig.batch_size
+    add_step_scale(report, settings.epochs * math.ceil(settings.num_labels / batch_size))
     report.section("4. GPT goes on", "The same start, greedily and sampled.")
     report.text_block(story.texts)
     report.section("5. T5: text in, text out", "One model, three tasks, told apart by a word.")

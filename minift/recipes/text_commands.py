@@ -238,7 +238,7 @@ def pretrain_text(
     held_out: list[list[str]],
     config: PretrainConfig,
     *,
-    resume_path: Path,
+    resume_path: Path | None = None,
     **word2vec: Any,
 ) -> Pretrained:
     """Pretrain a model in its family's way; `word2vec` are the arguments of `pretrain_word2vec`."""

@@ -109,11 +109,12 @@ def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Findin
     )
     for figure in study.figures:
         levels = [name.replace("_", " ") for name in figure.levels]
-        columns = [*study.factors, "mean", "standard deviation", "95% interval", *levels]
+        found = list(summaries(study, figure, results))
+        columns = [*found[0][0], "mean", "standard deviation", "95% interval", *levels]
         rows = [
             [*factors.values(), *_cells(summary, figure.spec, with_sd=True)]
             + [format(level, figure.spec) for level in levels.values()]
-            for factors, summary, levels in summaries(study, figure, results)
+            for factors, summary, levels in found
         ]
         report.table(columns, rows, caption=figure.label)
 
@@ -122,8 +123,12 @@ def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Findin
 
 
 def combinations(results: Results, figure: Figure, factors: Sequence[str]) -> list[dict[str, Any]]:
-    """The values of the factors that occur together where the figure was measured, in order."""
+    """The values of the factors that occur together where the figure was measured, in order.
+
+    Factors that those rows do not have are left out.
+    """
     rows = [row for row in results.rows if figure.name in row]
+    factors = [name for name in factors if all(name in row for row in rows)]
     found = list(dict.fromkeys(tuple(row[name] for name in factors) for row in rows))
     levels = [results.levels(name) for name in factors]
     found.sort(key=lambda key: [each.index(value) for each, value in zip(levels, key)])

@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import os
 import platform
-import re
 import signal
 import sys
 import threading
@@ -37,6 +36,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from minift.studies.study import Cell, Ingredient, Study
 from minift.training.files import write_text
+from minift.training.precision import num_cores, processor
 
 LIBRARY = Path(__file__).parents[1]
 
@@ -171,21 +171,6 @@ def versions(study: Study) -> dict[str, Any]:
         "processor": processor(),
         "cores": num_cores(),
     }
-
-
-def processor() -> str:
-    """The CPU's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    found = re.search(r"model name\s*: (.*)", text)
-    return found[1] if found else platform.processor()
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @cache

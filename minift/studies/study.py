@@ -59,8 +59,9 @@ class Study:
     settings, quick : frozen dataclasses of one type, of the full and of the small form.
     cells : settings -> the grid, without the seeds.
     run : (settings, cell, folder) -> a row, or several that differ by further keys. The cell has
-        its "seed"; folder is its ingredient's, or None. Rows hold plain JSON values, with every
-        figure and level of `figures` in each; the cell's own keys are put in by the runner.
+        its "seed"; folder is its ingredient's, or None. Rows hold plain JSON values; the cell's own
+        keys are put in by the runner. A figure is shown of the rows that have it, which must have
+        its levels too, and by the factors that all of them have.
     factors : the keys by which rows are told apart, in the order of the tables' columns.
     figures : what is measured.
     judge : the results -> the findings that the rule names.

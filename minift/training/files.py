@@ -6,6 +6,7 @@ good one. Renaming within a folder is atomic, so a reader finds the old file or 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import warnings
@@ -71,6 +72,17 @@ def _read(file: IO[bytes], path: str | Path) -> Any:
         raise ValueError(
             f"{path}: is cut off, damaged or not a file of tensors; copy or make it again"
         ) from error
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal; ValueError if it is missing."""
+    if not Path(path).exists():
+        raise ValueError(f"{path} is missing")
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextmanager

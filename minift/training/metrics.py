@@ -117,11 +117,11 @@ def perplexity(mean_nll: float) -> float:
         return math.inf
 
 
-def mean_iou(pred: Any, target: Any, num_classes: int) -> float:
-    """Intersection over union of the pixels of a class, averaged over the classes.
+def confusion(pred: Any, target: Any, num_classes: int) -> np.ndarray:
+    """Count which class is taken for which: int (K, K), a row for each true class, a column for
+    each predicted one; the right answers are on the diagonal.
 
-    pred and target are int of any one shape, with classes 0..num_classes-1. Pixels are counted over
-    all pictures together (Everingham et al. 2015); classes that occur on neither side are left out.
+    pred and target are int of any one shape, with classes 0..num_classes-1.
     """
     pred, target = _classes(pred, target)
     for name, values in (("pred", pred), ("target", target)):
@@ -130,7 +130,16 @@ def mean_iou(pred: Any, target: Any, num_classes: int) -> float:
                 f"{name} must lie in 0..{num_classes - 1}, got {values.min()}..{values.max()}"
             )
     pairs = np.bincount(target * num_classes + pred, minlength=num_classes**2)
-    pairs = pairs.reshape(num_classes, num_classes)  # [true, predicted]
+    return pairs.reshape(num_classes, num_classes)
+
+
+def mean_iou(pred: Any, target: Any, num_classes: int) -> float:
+    """Intersection over union of the pixels of a class, averaged over the classes.
+
+    pred and target are int of any one shape, with classes 0..num_classes-1. Pixels are counted over
+    all pictures together (Everingham et al. 2015); classes that occur on neither side are left out.
+    """
+    pairs = confusion(pred, target, num_classes)
     intersection = pairs.diagonal()
     union = pairs.sum(0) + pairs.sum(1) - intersection
     return float((intersection[union > 0] / union[union > 0]).mean())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,5 +90,25 @@ class Seeds:
 
 def _cpu_multiplies_bf16() -> bool:
     """True where Linux lists AMX for bf16; other systems are taken to have none."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and "amx_bf16" in cpuinfo.read_text()
+    return "amx_bf16" in _cpuinfo()
+
+
+def processor() -> str:
+    """The CPU's name; on Linux with its numbers, because a name alone may stand for several."""
+    found = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", _cpuinfo(), re.MULTILINE))
+    if len(found) < 3:
+        return platform.processor()
+    return f"{found['model name']} (family {found['cpu family']}, model {found['model']})"
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpuinfo() -> str:
+    """What Linux says of the CPU; other systems say nothing."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""

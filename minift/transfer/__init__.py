@@ -8,10 +8,12 @@
 - `lora`: a low-rank update beside each layer, in place of training the layers.
 - `bias_only`: train the biases and no other weight.
 - `l2sp`: stay near the start.
+- `change`: what came of it, stage by stage.
 """
 
 from minift.transfer.bias_only import train_biases_only
 from minift.transfer.cache import CachedTrunk, cache_trunk
+from minift.transfer.change import linear_cka, weight_distances
 from minift.transfer.freeze import freeze, trainable_share, unfreeze_gradually
 from minift.transfer.l2sp import L2SP
 from minift.transfer.lora import add_lora, merge_lora
@@ -28,10 +30,12 @@ __all__ = [
     "cache_trunk",
     "copy_matching",
     "freeze",
+    "linear_cka",
     "merge_lora",
     "param_groups",
     "reinit_top",
     "train_biases_only",
     "trainable_share",
     "unfreeze_gradually",
+    "weight_distances",
 ]

@@ -109,6 +109,7 @@ def padded_batch() -> dict[str, torch.Tensor]:
         "input_ids": torch.arange(1, 6) * mask,
         "attention_mask": mask,
         "token_type_ids": torch.zeros(2, 5, dtype=torch.int64),
+        "is_context": mask,
         "labels": torch.tensor([0, 1]),
     }
 
@@ -116,7 +117,8 @@ def padded_batch() -> dict[str, torch.Tensor]:
 def test_trim_cuts_to_the_longest_row() -> None:
     trimmed = trim_padding(padded_batch())
     assert trimmed["input_ids"].tolist() == [[1, 2, 0], [1, 2, 3]]
-    assert trimmed["attention_mask"].shape == trimmed["token_type_ids"].shape == (2, 3)
+    for name in ("attention_mask", "token_type_ids", "is_context"):
+        assert trimmed[name].shape == (2, 3)
     assert trimmed["labels"].tolist() == [0, 1]
 
 

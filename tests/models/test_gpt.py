@@ -56,6 +56,16 @@ def test_a_later_token_cannot_change_an_earlier_output():
         assert is_changed[:, position:].all()
 
 
+def test_a_span_points_at_what_stands_behind_the_question_it_has_read():
+    model, ids = make("span"), ids_of()
+    changed = ids.clone()
+    changed[:, 2] = (changed[:, 2] + 1) % V
+
+    for logits, others in zip(model(ids), model(changed)):
+        assert logits.shape == (B, T)
+        assert (logits != others).tolist() == [[False] * 2 + [True] * (T - 2)] * B
+
+
 def test_right_padding_cannot_change_real_positions():
     model, ids = make(), ids_of()
     mask = torch.arange(T) < torch.tensor([[8], [5], [2]])

@@ -114,6 +114,16 @@ def test_every_real_input_token_changes_the_output():
         assert (model(changed, mask, targets)[1] != logits[1]).any(-1).all()
 
 
+def test_a_span_points_into_the_input_whatever_the_decoder_reads():
+    model = make("span")
+    ids, mask, decoder_ids = texts()
+
+    start, end = model(ids, mask)
+
+    assert start.shape == end.shape == (B, S)
+    assert torch.equal(model(ids, mask, decoder_ids).start, start)
+
+
 def test_order_of_the_input_matters():
     model, (ids, mask, targets) = make(), texts()
 

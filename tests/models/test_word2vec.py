@@ -102,6 +102,17 @@ def test_a_row_without_words_is_zero_and_has_a_finite_gradient():
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+def test_a_span_points_at_words_whatever_stands_around_them():
+    torch.manual_seed(0)
+    model = Word2Vec(TINY, head="span")
+
+    start, end = model(torch.tensor([[3, 5, 9], [7, 5, 4]]))
+
+    assert start.shape == end.shape == (2, 3)
+    for logits in (start, end):
+        assert (logits[0] == logits[1]).tolist() == [False, True, False]
+
+
 def test_pad_id_comes_from_the_config():
     model = Word2Vec(Word2VecConfig(vocab_size=21, hidden_size=16, pad_id=4), head=None)
 
@@ -236,8 +247,8 @@ def test_the_words_of_the_question_are_no_answers():
 @pytest.mark.parametrize(
     ("head", "num_classes", "message"),
     [
-        ("mlm", None, "head must be pretrain, classify or None, got 'mlm'"),
-        ("classify", None, "num_classes must be at least 1 for head 'classify', got None"),
+        ("mlm", None, r"head must be one of \['classify', .* got 'mlm'"),
+        ("classify", None, "num_classes must be at least 1 for this head, got None"),
         ("pretrain", 2, "num_classes must be None for head 'pretrain', got 2"),
     ],
 )

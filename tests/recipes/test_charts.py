@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from minift.recipes.charts import bar_chart, line_chart, log_ticks, round_ticks
+from minift.recipes.charts import bar_chart, dot_chart, line_chart, log_ticks, round_ticks
 
 
 def chart_of(drawn: str) -> ElementTree.Element:
@@ -20,6 +20,10 @@ def chart_of(drawn: str) -> ElementTree.Element:
 
 def words(chart: ElementTree.Element, kind: str) -> list[str]:
     return [t.text or "" for t in chart.iter("text") if kind in (t.get("class") or "").split()]
+
+
+def lines_of(chart: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
+    return [line for line in chart.iter("line") if line.get("class") == kind]
 
 
 def test_line_chart_puts_points_where_they_belong() -> None:
@@ -37,6 +41,17 @@ def test_log_axis_gives_equal_room_to_equal_factors() -> None:
     assert across == ["0.00", "50.00", "100.00"]
     with pytest.raises(ValueError, match="log_x must be False"):
         line_chart({"a": [(0, 1.0)]}, "labels", "accuracy", log_x=True)
+
+
+def test_log_axis_of_y_leaves_out_what_has_vanished() -> None:
+    curve = {"norm": [(0.0, 0.01), (1.0, 0.1), (2.0, 1.0), (3.0, 0.0)]}
+    chart = chart_of(line_chart(curve, "step", "norm", log_y=True))
+    (polyline,) = chart.iter("polyline")
+    assert polyline.get("points") == "0.00,260.0 50.00,130.0 100.00,0.0"
+    assert words(chart, "end") == ["0.01", "0.1", "1"]
+    for argument in ({"spread": {"norm": [0.1] * 4}}, {"baseline": {"none": 0.0}}):
+        with pytest.raises(ValueError, match="log_y must be False"):
+            line_chart(curve, "step", "norm", log_y=True, **argument)
 
 
 def test_legend_lists_lines_from_top_to_bottom_as_they_end() -> None:
@@ -63,7 +78,7 @@ def test_long_lines_have_few_marks_and_one_at_their_end(count: int) -> None:
 
 def test_baseline_is_drawn_named_and_inside_the_chart() -> None:
     chart = chart_of(line_chart({"a": [(0, 0.6), (1, 0.8)]}, "x", "y", baseline={"chance": 0.1}))
-    (level,) = [line for line in chart.iter("line") if line.get("class") == "dashed"]
+    (level,) = lines_of(chart, "dashed")
     assert 0 <= float(level.get("y1") or "nan") <= 260
     assert words(chart, "halo") == ["chance"]
 
@@ -83,11 +98,11 @@ def test_error_bars_span_the_spread_and_a_missing_deviation_costs_no_point() -> 
     "points",
     [[], [(1.0, math.nan)], [(1.0, 2.0), (2.0, math.inf)], [(5.0, 0.0)], [(3.0, 1e30)]],
 )
-@pytest.mark.parametrize("log_x", [False, True])
+@pytest.mark.parametrize("is_log", [False, True])
 def test_line_chart_survives_a_run_that_went_wrong(
-    points: list[tuple[float, float]], log_x: bool
+    points: list[tuple[float, float]], is_log: bool
 ) -> None:
-    drawn = line_chart({"a": points}, "x", "y", log_x=log_x)
+    drawn = line_chart({"a": points}, "x", "y", log_x=is_log, log_y=is_log)
     svg = ElementTree.tostring(chart_of(drawn), encoding="unicode")
     assert not re.search(r"\b(nan|inf)\b", svg)
 
@@ -97,6 +112,8 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert [bar.get("width") for bar in chart.iter("rect")] == ["25.00%", "50.00%"]
     assert words(chart, "halo") == ["25.0%", "50.0%"]
     assert words(chart, "tick") == ["chance 10.0%"]
+    named = chart_of(bar_chart({"a": 0.25}, chance=0.1, spec=".2f", level="before"))
+    assert words(named, "tick") == ["before 0.10"]
 
 
 def test_negative_bars_run_left_from_zero() -> None:
@@ -112,6 +129,30 @@ def test_bars_stay_on_the_page(values: dict[str, float]) -> None:
     for bar in chart_of(drawn).iter("rect"):
         start, width = (float((bar.get(key) or "").rstrip("%")) for key in ("x", "width"))
         assert 0 <= start <= start + width <= 100
+
+
+def test_each_run_is_a_dot_and_the_box_holds_the_middle_half() -> None:
+    chart = chart_of(dot_chart({"a": [0.4, 0.0, 0.2, 0.6, 1.0]}, "accuracy", {"majority": 0.5}))
+    marks = [svg for svg in chart.iter("svg") if svg.get("class") == "mark"]
+    assert [mark.get("x") for mark in marks] == ["0.00%", "20.00%", "40.00%", "60.00%", "100.00%"]
+    (box,) = chart.iter("rect")
+    assert (box.get("x"), box.get("width")) == ("20.00%", "40.00%")
+    assert [line.get("x1") for line in lines_of(chart, "error")] == ["40.00%"]  # the median
+    assert [line.get("x1") for line in lines_of(chart, "dashed")] == ["50.00%"]
+    assert "a: median 0.4, quartiles 0.2 and 0.6" in (chart.get("aria-label") or "")
+
+
+def test_dots_of_equal_values_are_told_apart() -> None:
+    chart = chart_of(dot_chart({"a": [0.5] * 5}, "accuracy"))
+    assert len({mark.get("y") for mark in chart.iter("svg") if mark.get("class") == "mark"}) == 5
+
+
+@pytest.mark.parametrize("values", [{}, {"a": []}, {"a": [math.nan, 0.3]}, {"a": [2, 2]}])
+def test_dots_survive_a_run_that_went_wrong(values: dict[str, list[float]]) -> None:
+    chart = chart_of(dot_chart(values, "accuracy"))
+    finite = [value for several in values.values() for value in several if math.isfinite(value)]
+    assert len([svg for svg in chart.iter("svg") if svg.get("class") == "mark"]) == len(finite)
+    assert len(list(chart.iter("rect"))) == (len(finite) > 1)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,19 @@ def test_labels_point_at_the_tokens_of_the_answer(tokenizer):
         assert decode_span(tokenizer, dataset["input_ids"][row], dataset["labels"][row]) == answer
 
 
+@pytest.mark.parametrize("layout", ["bert", "gpt", "t5"])
+def test_the_context_is_told_from_question_frame_and_padding(layout):
+    tokenizer = WordVocab.train([*QUESTIONS, *CONTEXTS], vocab_size=200, layout=layout)
+
+    dataset = span_dataset(tokenizer, QUESTIONS, CONTEXTS, max_length=64)
+
+    for row, context in enumerate(CONTEXTS):
+        ids = dataset["input_ids"][row, dataset["is_context"][row]].tolist()
+        assert ids == tokenizer.encode(context, special_tokens=False)
+        nothing = torch.tensor([0, 0])  # also where the question's first word stands there
+        assert decode_span(tokenizer, dataset["input_ids"][row], nothing) == ""
+
+
 def test_the_label_is_the_occurrence_that_was_meant():
     context = "the cat saw the cat ."
     tokenizer = WordVocab.train([context], vocab_size=40)

@@ -6,15 +6,14 @@ import dataclasses
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from minift.checkpoint import load, save
-from minift.data.batches import take
 from minift.models.bert import Bert, BertConfig
 from minift.models.gpt import GPT, GPTConfig
 from minift.models.resnet import ResNet, ResNetConfig
 from minift.models.t5 import T5, T5Config
+from minift.models.word2vec import Word2Vec, Word2VecConfig
 from minift.objectives.causal import shift_right
 from minift.recipes.finetuning import FinetuneConfig, Finetuned, finetune, predict, score
 from minift.stages import Model
@@ -184,20 +183,27 @@ def test_gpt_learns_the_planted_word_too():
     assert done.scores["accuracy"] > 0.9
 
 
-def test_spans_are_learnt():
+@pytest.mark.parametrize(
+    ("make", "lr"),
+    [
+        (lambda: Bert(BertConfig(**SIZES), "span"), 5e-3),
+        (lambda: GPT(GPTConfig(**SIZES), "span"), 5e-3),
+        (lambda: T5(T5Config(**SIZES), "span"), 5e-3),
+        (lambda: Word2Vec(Word2VecConfig(V, 16), "span"), 0.1),
+    ],
+    ids=["bert", "gpt", "t5", "word2vec"],
+)
+def test_spans_are_learnt(make, lr):
+    torch.manual_seed(0)
     texts = planted_texts()
-    texts = take(texts, ~texts["attention_mask"][:, -1])  # room for a [SEP] behind the text
     place = ((texts["input_ids"] == 5) | (texts["input_ids"] == 6)).long().argmax(dim=1)
     train = {
-        "input_ids": texts["input_ids"],
-        "attention_mask": F.pad(texts["attention_mask"][:, :-1], (1, 0), value=True),
-        "token_type_ids": torch.ones_like(texts["input_ids"]),
+        **texts,
+        "is_context": texts["attention_mask"],
         "labels": torch.stack([place, place], dim=1),
     }
-    model = make_bert()
-    model.reset_head("span")
 
-    done = run(model, train, epochs=8, validation=train)
+    done = run(make(), train, epochs=8, lr=lr, validation=train)
 
     assert done.scores["exact"] > 0.9
     assert done.scores["f1"] >= done.scores["exact"]

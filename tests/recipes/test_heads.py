@@ -62,17 +62,14 @@ def one_hot(position: int) -> torch.Tensor:
     return 10.0 * F.one_hot(torch.tensor([position]), 9)
 
 
-def row_of(types: list[int], mask: list[int]) -> dict[str, torch.Tensor]:
-    return {
-        "token_type_ids": torch.tensor([types]),
-        "attention_mask": torch.tensor([mask], dtype=torch.bool),
-    }
+def row_of(is_context: list[int]) -> dict[str, torch.Tensor]:
+    return {"is_context": torch.tensor([is_context], dtype=torch.bool)}
 
 
-# [CLS] and then nothing but context, with its [SEP] behind what is asked for.
-CONTEXT = row_of([0, 1, 1, 1, 1, 1, 1, 1, 1], [1] * 9)
+# [CLS] and then nothing but context.
+CONTEXT = row_of([0, 1, 1, 1, 1, 1, 1, 1, 1])
 # [CLS] question [SEP] context context [SEP] [PAD] [PAD] [PAD]
-PADDED = row_of([0, 0, 0, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0, 0, 0])
+PADDED = row_of([0, 0, 0, 1, 1, 0, 0, 0, 0])
 
 
 def test_the_best_span_is_the_likeliest():

@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from minift.recipes.pictures import MASK_COLOURS, contact_sheet, encode_png, overlay_mask
+from minift.recipes.pictures import (
+    MASK_COLOURS,
+    contact_sheet,
+    encode_png,
+    outline_boxes,
+    overlay_mask,
+)
 
 
 def random_images(*shape: int) -> Tensor:
@@ -108,3 +114,23 @@ def test_overlay_repeats_colours_when_classes_outnumber_them() -> None:
 def test_overlay_refuses_masks_of_another_size() -> None:
     with pytest.raises(ValueError, match=r"masks must be \(1, 2, 2\)"):
         overlay_mask(random_images(1, 3, 2, 2), torch.zeros(1, 3, 2, dtype=torch.long))
+
+
+def test_box_is_outlined_and_its_inside_stays() -> None:
+    images = random_images(1, 3, 8, 10)
+    outlined = outline_boxes(images, torch.tensor([[0.2, 0.25, 0.8, 0.75]]))  # 2, 2 to 8, 6
+    changed = (outlined != images).any(dim=1)[0]
+    expected = torch.zeros(8, 10, dtype=torch.bool)
+    expected[2:7, 2:9] = True
+    expected[3:6, 3:8] = False
+    assert torch.equal(changed, expected)
+    assert torch.equal(outlined[0, :, 2, 2], MASK_COLOURS[0])
+
+
+def test_box_at_the_edge_or_beyond_stays_on_the_picture() -> None:
+    images = random_images(2, 3, 4, 4)
+    outlined = outline_boxes(images, torch.tensor([[0.0, 0.0, 1.0, 1.0], [-1.0, -1.0, 2.0, 2.0]]))
+    assert torch.equal(outlined[..., 1:3, 1:3], images[..., 1:3, 1:3])
+    assert (outlined[:, :, 0] == MASK_COLOURS[0][:, None]).all()
+    with pytest.raises(ValueError, match=r"boxes must be \(2, 4\), one a picture"):
+        outline_boxes(images, torch.zeros(1, 4))

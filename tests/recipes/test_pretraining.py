@@ -20,6 +20,7 @@ from minift.recipes.datasets import encode_documents
 from minift.recipes.pretraining import (
     PretrainConfig,
     Pretrained,
+    judge,
     pretrain_bert,
     pretrain_gpt,
     pretrain_resnet,
@@ -248,6 +249,15 @@ def test_bert_s_loss_is_that_of_computing_every_position():
     loss, _ = pretraining.bert_loss(model, batch)
 
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "t5"])
+def test_a_pretrained_model_is_judged_as_at_the_end_of_its_pretraining(name):
+    model, config = make(name), dataclasses.replace(QUICK, num_steps=5)
+
+    scores = run(name, model, config, held_out=HELD_OUT[name]).scores
+
+    assert judge(model, TOKENIZERS[name], HELD_OUT[name], config) == scores
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt", "t5"])

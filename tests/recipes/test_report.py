@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from minift.recipes.charts import MARKS
+from minift.recipes.heat_maps import SHADE_UNDER_NUMBERS
 from minift.recipes.pictures import encode_png
 from minift.recipes.report import STYLE, Report, format_table
+from minift.recipes.svg import MARKS
 
 NASTY = "<script>alert(1)</script> & \"quotes' <b>"
 COLUMNS = ["method", "accuracy", "loss"]
@@ -32,6 +33,10 @@ def full_report(word: str = "plain") -> Report:
     named = {word: [(1.0, 2.0), (3.0, 4.0)]}
     report.lines(named, word, word, word, baseline={word: 1.0}, spread={word: [0.1, 0.2]})
     report.bars({word: 0.5}, word, spread={word: 0.1}, chance=0.1)
+    report.dots({word: [0.5, 0.7]}, word, word, baseline={word: 0.1})
+    report.scatter({word: {word: (0.0, 1.0)}}, word, word, word)
+    report.heat_map({word: [[0.5]]}, [word], [word], word, word, word)
+    report.tokens({word: [word, word]}, word)
     report.pictures(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), [word], caption=word)
     report.text_block([word, f"  {word}"], word)
     return report
@@ -154,6 +159,41 @@ def test_colours_stand_out_from_the_page(theme: int) -> None:
     assert sum(name.startswith("series") for name in colours) == len(MARKS)
 
 
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_numbers_stand_out_from_the_deepest_shade_under_them(theme: int) -> None:
+    block = re.findall(r":root {(.*?)}", STYLE, flags=re.DOTALL)[theme]
+    colours = dict(re.findall(r"--([\w-]+): #(\w+);", block))
+
+    def parts(name: str) -> list[int]:
+        digits = colours[name] if len(colours[name]) == 6 else "".join(2 * d for d in colours[name])
+        return [int(digits[k : k + 2], 16) for k in (0, 2, 4)]
+
+    mixed = [
+        round(SHADE_UNDER_NUMBERS * shade + (1 - SHADE_UNDER_NUMBERS) * below)
+        for shade, below in zip(parts("series-0"), parts("panel"))
+    ]
+    dark, light = sorted(
+        [luminance("".join(f"{part:02x}" for part in mixed)), luminance(colours["ink"])]
+    )
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_tokens_are_set_apart_and_counted() -> None:
+    report = Report("title")
+    report.tokens({"pieces": ["un", "##known"], "words": ["[UNK]"]})
+    html = report.html()
+    assert re.findall("<dt>(.*?)</dt>", html) == ["pieces: 2 tokens", "words: 1 token"]
+    assert re.findall('class="token">(.*?)</span>', html) == ["un", "##known", "[UNK]"]
+
+
+def test_heat_maps_side_by_side_are_named() -> None:
+    report = Report("title")
+    report.heat_map({"before": [[0.0]], "after": [[1.0]]}, ["true"], ["named"], limit=1.0)
+    html = report.html()
+    assert re.findall("<figcaption>(.*?)</figcaption>", html) == ["before", "after"]
+    assert re.findall('fill-opacity="(.*?)"', html) == ["0.000", "1.000"]
+
+
 def test_pictures_are_png_data_of_whole_size() -> None:
     images = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5)
     report = Report("title")
@@ -177,9 +217,9 @@ def test_text_block_keeps_lines_and_leading_spaces() -> None:
 def test_figures_have_captions_and_charts_have_names() -> None:
     page = Balance(full_report("seen").html())
     tags = [tag for tag, _ in page.tags]
-    assert tags.count("figcaption") == tags.count("figure") == 6  # five parts and one tile
+    assert tags.count("figcaption") == tags.count("figure") == 11  # nine parts, a map and a tile
     named = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
-    assert len(named) == 2
+    assert len(named) == 5
     assert all("seen" in (attrs["aria-label"] or "") for attrs in named)
 
 

@@ -114,3 +114,13 @@ def test_tables_are_in_the_order_of_their_factors() -> None:
     assert [tuple(each.values()) for each in found] == [
         ("b", "own"), ("b", "other"), ("a", "own"), ("a", "other"),
     ]  # fmt: skip
+
+
+def test_a_table_has_the_factors_that_its_rows_have() -> None:
+    rows = [{"method": m, "stage": s, "distance": 1.0} for m in ("a", "b") for s in (0, 1)]
+    rows += [{"method": m, "loss": 1.0} for m in ("a", "b")]
+    factors = ("method", "stage")
+    assert combinations(Results(rows), Figure("loss", ""), factors) == [
+        {"method": "a"}, {"method": "b"},
+    ]  # fmt: skip
+    assert len(combinations(Results(rows), Figure("distance", ""), factors)) == 4

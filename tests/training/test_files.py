@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from fractions import Fraction
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from minift.training import load_tensors, save_tensors, write_text
+from minift.training.files import file_digest
 
 
 def test_tensors_come_back_as_they_went(tmp_path: Path) -> None:
@@ -20,6 +22,14 @@ def test_tensors_come_back_as_they_went(tmp_path: Path) -> None:
     loaded = load_tensors(path)
     assert torch.equal(loaded.pop("weights"), saved.pop("weights"))
     assert loaded == saved
+
+
+def test_a_digest_is_the_sha256_of_all_of_a_file(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # more than is read at a time
+    (tmp_path / "a").write_bytes(content)
+    assert file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(ValueError, match="b is missing"):
+        file_digest(tmp_path / "b")
 
 
 def test_text_is_utf8_with_its_line_ends(tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ def test_perplexity_of_guessing_among_k_is_k() -> None:
     assert metrics.perplexity(1e6) == math.inf
 
 
+def test_confusion_counts_true_classes_in_rows_and_predicted_ones_in_columns() -> None:
+    table = metrics.confusion([1, 1, 2, 0, 1], [0, 1, 2, -100, 0], num_classes=3)
+    assert table.tolist() == [[0, 2, 0], [0, 1, 0], [0, 0, 1]]
+
+
 def test_mean_iou_by_hand() -> None:
     target = torch.tensor([[0, 0, 1], [0, 1, 1]])
     pred = torch.tensor([[0, 1, 1], [0, 1, 0]])

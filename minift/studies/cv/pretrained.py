@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from minift.checkpoint import save
 from minift.data.shapes import SHAPES_CLASSES, shapes
 from minift.models.registry import create_model
+from minift.recipes.finetuning import score
 from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
+from minift.stages import Model
 from minift.studies.results import Row
 from minift.studies.study import Ingredient
 
@@ -22,6 +25,8 @@ class Source:
     """What is pretrained, and on how much."""
 
     model: str = "resnet10"
+    stem: str = "small"
+    domain: str = "source"  # of the shapes
     num_pictures: int = 20_000
     image_size: int = 32  # pixels; targets must have the same
     epochs: int = 6
@@ -37,23 +42,23 @@ def pretrained(source: Source, seed: int) -> Ingredient:
     return Ingredient(shapes_resnet, {**asdict(source), "seed": seed})
 
 
-def shapes_resnet(
-    folder: Path,
-    *,
-    model: str,
-    num_pictures: int,
-    image_size: int,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-) -> Row:
-    """Pretrain on the source's pictures, save, and return the accuracy on others of them."""
-    train = shapes("source", num_pictures, seed=2 * seed, image_size=image_size)
-    test = shapes("source", 1000, seed=2 * seed + 1, image_size=image_size)
-    network = create_model(model, num_classes=len(SHAPES_CLASSES["source"]))
+def shapes_resnet(folder: Path, *, seed: int, **arguments: Any) -> Row:
+    """Pretrain on the source of these arguments, save, and return the accuracy."""
+    source = Source(**arguments)
+    classes = list(SHAPES_CLASSES[source.domain])
+    network = create_model(source.model, num_classes=len(classes), stem=source.stem)
+    learn(network, source, seed)
+    lineage = {"recipe": "studies", "seed": seed, "data": f"shapes:{source.domain}"}
+    save(network, folder, classes=classes, lineage=lineage)
+    return judged(network, source, seed)
+
+
+def learn(network: Model, source: Source, seed: int) -> None:
+    """Train what is not frozen of the network on the source's pictures."""
+    train = shapes(source.domain, source.num_pictures, seed=2 * seed, image_size=source.image_size)
     config = PretrainConfig(
-        num_steps=resnet_steps(train, batch_size, epochs),
-        batch_size=batch_size,
+        num_steps=resnet_steps(train, source.batch_size, source.epochs),
+        batch_size=source.batch_size,
         lr=4e-3,
         schedule="one_cycle",
         warmup=0.3,
@@ -62,7 +67,11 @@ def shapes_resnet(
         seed=seed,
         progress=False,
     )
-    scores = pretrain_resnet(network, train, config, held_out=test).scores
-    lineage = {"recipe": "studies", "seed": seed, "data": "shapes:source"}
-    save(network, folder, classes=list(SHAPES_CLASSES["source"]), lineage=lineage)
-    return {"accuracy": scores["accuracy"], "chance": 1 / len(SHAPES_CLASSES["source"])}
+    pretrain_resnet(network, train, config)
+
+
+def judged(network: Model, source: Source, seed: int) -> Row:
+    """The accuracy on pictures of the source that nobody trained on."""
+    test = shapes(source.domain, 1000, seed=2 * seed + 1, image_size=source.image_size)
+    chance = 1 / len(SHAPES_CLASSES[source.domain])
+    return {"accuracy": score(network, test, "fp32")["accuracy"], "chance": chance}

@@ -9,14 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from minift.checkpoint import load
-from minift.data.shapes import SHAPES_CLASSES, shapes
+from minift.data.shapes import SHAPES_CLASSES
 from minift.objectives.scores import majority_accuracy
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.report import Report
-from minift.stages import Model
+from minift.studies.cv.labelled import common_config, train_and_test, under_new_head
 from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.statistics import summarize
@@ -55,10 +52,17 @@ def needs(settings: Settings, cell: Cell) -> Ingredient:
 
 
 def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
-    seed, size, image_size = cell["seed"], cell["size"], settings.source.image_size
-    train = shapes(TARGET, size, seed=2 * seed, image_size=image_size)
-    test = shapes(TARGET, settings.num_test, seed=2 * seed + 1, image_size=image_size)
-    model = starting_model(cell["method"], trunk, seed)
+    seed, size = cell["seed"], cell["size"]
+    train, test = train_and_test(
+        TARGET, size, settings.num_test, seed=seed, image_size=settings.source.image_size
+    )
+    model = under_new_head(
+        trunk,
+        "classify",
+        len(SHAPES_CLASSES[TARGET]),
+        seed=seed,
+        is_scratch=cell["method"] == SCRATCH,
+    )
     tuned = finetune(model, train, config(settings, cell, len(model.trunk)))
     return {
         "accuracy": score(model, test, "fp32")["accuracy"],
@@ -68,34 +72,21 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
     }
 
 
-def starting_model(method: str, trunk: Path, seed: int) -> Model:
-    """The pretrained trunk under a new head; from scratch, all weights are drawn anew."""
-    model = load(trunk)
-    torch.manual_seed(seed)
-    model.reset_head("classify", len(SHAPES_CLASSES[TARGET]))  # the same for every method
-    if method == SCRATCH:
-        model.trunk.reset_parameters()
-    return model
-
-
 def config(settings: Settings, cell: Cell, num_stages: int) -> FinetuneConfig:
-    """The same steps and batches for every method; the last weights count, none are selected."""
-    batch_size = max(1, min(settings.batch_size, cell["size"] // 4))
-    steps_an_epoch = cell["size"] // batch_size
-    enough = -(-settings.min_steps // steps_an_epoch)  # epochs, rounded up
+    """The same steps and batches for every method."""
     changes: dict[str, dict[str, Any]] = {
         SCRATCH: {"lr": settings.scratch_lr},
         FEATURES: {"num_frozen": num_stages},
         LOWER: {"num_frozen": num_stages - 1, "lr": settings.top_lr},
         ALL: {"lr": settings.all_lr},
     }
-    common = FinetuneConfig(
-        epochs=max(settings.min_epochs, enough),
-        batch_size=batch_size,
+    common = common_config(
+        cell["size"],
+        batch_size=settings.batch_size,
+        min_steps=settings.min_steps,
+        min_epochs=settings.min_epochs,
         head_lr=settings.scratch_lr,
-        precision="fp32",
         seed=cell["seed"],
-        progress=False,
     )
     return replace(common, **changes[cell["method"]])
 

@@ -1,5 +1,8 @@
 """The studies of text; a new one is a file here and a line in `STUDIES`."""
 
-from minift.studies.nlp import reinit, stability, tokenization, tuning
+from minift.studies.nlp import forgetting, objectives, reinit, stability, tokenization, tuning
 
-STUDIES = (tokenization.STUDY, stability.STUDY, tuning.STUDY, reinit.STUDY)
+STUDIES = (
+    tokenization.STUDY, stability.STUDY, tuning.STUDY, reinit.STUDY, forgetting.STUDY,
+    objectives.STUDY,
+)  # fmt: skip

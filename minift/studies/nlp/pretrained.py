@@ -46,6 +46,11 @@ def pretrained(reading: Reading, seed: int) -> Ingredient:
     return Ingredient(world_bert, {**asdict(reading), "seed": seed})
 
 
+def held_out_documents(seed: int) -> list[list[str]]:
+    """What the BERT of that seed has not read."""
+    return world_documents(300, seed=seed + 1000)
+
+
 def world_bert(
     folder: Path,
     *,
@@ -61,7 +66,6 @@ def world_bert(
 ) -> Row:
     """Pretrain on the world's documents, save, and return the scores on others of them."""
     documents = world_documents(num_documents, seed=seed)
-    held_out = world_documents(300, seed=seed + 1000)
     tokenizer = WordVocab.train([s for document in documents for s in document], vocab_size=4096)
     model = create_model(
         "bert-micro",
@@ -85,7 +89,7 @@ def world_bert(
         tokenizer,
         encode_documents(tokenizer, documents),
         config,
-        held_out=encode_documents(tokenizer, held_out),
+        held_out=encode_documents(tokenizer, held_out_documents(seed)),
     )
     save(model, folder, tokenizer, lineage={"recipe": "studies", "seed": seed, "data": "world"})
     return result.scores
