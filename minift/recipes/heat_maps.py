@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from minift.recipes.svg import tag
+from minift.recipes.svg import draw_text, tag
 
 ROW_HEIGHT = 24  # pixels
+BASELINE = 16  # pixels below the top of a row, where its letters stand
 CELL_WIDTH = 56  # pixels, at most: a map of two columns should not fill a wide page
 LETTER = 7.2  # pixels, about, of a letter that is 12 pixels high
 LONGEST_NAME = 14  # letters; a longer name is cut, and stands whole in the hint of its cells
@@ -55,33 +56,33 @@ def heat_map(
     top = round(LETTER * max(map(len, columns), default=0)) + 30
     width = 100 / max(1, len(columns))  # per cent
 
-    svg = [tag("text", escape(f"{row_label} \N{DOWNWARDS ARROW}"), class_="tick end", x=-8, y=12)]
-    across = escape(f"{column_label} \N{RIGHTWARDS ARROW}")
-    svg.append(tag("text", across, class_="tick", x=0, y=12))
-    for index, name in enumerate(columns):
+    svg = [
+        draw_text(f"{row_label} \N{DOWNWARDS ARROW}", -8, 12, "tick end"),
+        draw_text(f"{column_label} \N{RIGHTWARDS ARROW}", 0, 12, "tick"),
+    ]
+    for place, name in enumerate(columns):
         turned = tag("text", escape(name), transform="rotate(-90)", y=4)
-        middle = f"{width * (index + 0.5):.2f}%"
-        svg.append(tag("svg", turned, class_="mark", x=middle, y=top - 6))
+        svg.append(tag("svg", turned, class_="mark", x=f"{width * (place + 0.5):.2f}%", y=top - 6))
     for index, name in enumerate(rows):
         y = top + ROW_HEIGHT * index
-        svg.append(tag("text", escape(name), class_="end", x=-8, y=y + ROW_HEIGHT / 2 + 4))
+        svg.append(draw_text(name, -8, y + BASELINE, "end"))
         for place, value in enumerate(values[index]):
             share = min(max(value / full, 0.0), 1.0) if math.isfinite(value) else 0.0
             hint = f"{row_names[index]}, {column_names[place]}: {format(value, spec or '.2g')}"
-            cell = tag(
-                "rect",
-                tag("title", escape(hint)),
-                x=f"{width * place:.2f}%",
-                y=y,
-                width=f"{width:.2f}%",
-                height=ROW_HEIGHT,
-                fill_opacity=f"{share * (SHADE_UNDER_NUMBERS if spec else 1):.3f}",
+            svg.append(
+                tag(
+                    "rect",
+                    tag("title", escape(hint)),
+                    x=f"{width * place:.2f}%",
+                    y=y,
+                    width=f"{width:.2f}%",
+                    height=ROW_HEIGHT,
+                    fill_opacity=f"{share * (SHADE_UNDER_NUMBERS if spec else 1):.3f}",
+                )
             )
-            svg.append(cell)
             if spec and value:
                 middle = f"{width * (place + 0.5):.2f}%"
-                number = format(value, spec)
-                svg.append(tag("text", number, class_="middle", x=middle, y=y + ROW_HEIGHT / 2 + 4))
+                svg.append(draw_text(format(value, spec), middle, y + BASELINE, "middle"))
     height = top + ROW_HEIGHT * len(rows)
     ground = tag("rect", class_="ground", y=top, width="100%", height=height - top)
     left = round(LETTER * max(map(len, [*rows, f"{row_label}  "]), default=0)) + 10

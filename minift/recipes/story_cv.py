@@ -27,6 +27,7 @@ from minift.recipes.finetuning import FinetuneConfig, finetune, predict, score
 from minift.recipes.pictures import overlay_mask
 from minift.recipes.report import Report
 from minift.recipes.story_models import learn_shapes, shipped_shapes
+from minift.recipes.story_results import write_results
 from minift.stages import Model
 from minift.transfer import copy_matching
 
@@ -107,7 +108,7 @@ class Story:
 def tell_story(
     settings: StorySettings, out: Path, say: Callable[[str], None] = lambda line: None
 ) -> Story:
-    """Run it all, write `out`/report.html, and return what was found."""
+    """Run it all, write report.html and results.json to `out`, and return what was found."""
     started = time.perf_counter()
     test = shapes("source", settings.num_test, seed=2 * settings.seed + 1)
     if settings.pretrained:
@@ -140,6 +141,7 @@ def tell_story(
     if settings.pretrained:
         rows.insert(0, Row("source", f"{settings.model}, shipped", [accuracy]))
     story = Story(accuracy, learnt.seconds, rows, pretrained, time.perf_counter() - started)
+    write_results(out / "results.json", settings, rows, story.seconds)
     write_report(story, settings, out)
     return story
 

@@ -47,6 +47,7 @@ from minift.recipes.story_models import (
     shipped_world,
     world_corpus,
 )
+from minift.recipes.story_results import write_results
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.training.metrics import rouge_l
@@ -130,7 +131,7 @@ class Story:
 def tell_story(
     settings: StorySettings, out: Path, say: Callable[[str], None] = lambda line: None
 ) -> Story:
-    """Run it all, write `out`/report.html, and return what was found."""
+    """Run it all, write report.html and results.json to `out`, and return what was found."""
     started = time.perf_counter()
     if settings.precision == "auto":
         # Models this small gain no time from bf16, and lose accuracy when they are fine-tuned.
@@ -146,6 +147,7 @@ def tell_story(
     _t5(story, settings, corpus, say)
 
     story.seconds = time.perf_counter() - started
+    write_results(out / "results.json", settings, story.rows, story.seconds)
     write_report(story, settings, out)
     return story
 
