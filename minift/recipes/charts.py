@@ -1,6 +1,7 @@
 """Charts as SVG: lines with error bars, bars, and dots over boxes.
 
-What this file does not do: measure, average or round. It draws the numbers it is given.
+What this file does not do: measure, average or round. It draws the numbers it is given, and as
+a box their quartiles.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from minift.studies.nlp.gradient_norms import gradient_norms
 from minift.studies.nlp.labelled import learn
 from minift.studies.nlp.pretrained import QUICK_READING, Reading, pretrained
 from minift.studies.results import Results, Row
+from minift.studies.statistics import summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
 
@@ -119,11 +120,14 @@ def judge(results: Results) -> list[Finding]:
         if without == OLD:
             change = results.difference("failed", remedy, without)
             findings.append(below(f"{name}: failed runs", change))
-    change = results.difference("decades_lost", CORRECTED, OLD)
-    return [
-        *findings,
-        below("correction, minus the old recipe: decades of gradient lost", change, spec="+.2f"),
-    ]
+    lost: dict[float, list[float]] = {0.0: [], 1.0: []}  # by whether the run failed
+    for row in results.where(**OLD).rows:
+        lost[row["failed"]].append(row["decades_lost"])
+    if all(lost.values()):
+        more = summarize([each - mean(lost[0.0]) for each in lost[1.0]])
+        what = "failed runs of the old recipe, minus its others: decades of gradient lost"
+        findings.append(above(what, more, spec="+.2f"))
+    return findings
 
 
 def draw(report: Report, results: Results) -> None:
@@ -175,12 +179,13 @@ STUDY = Study(
     "combinations. The learning rate is the same throughout, warmed up over the first tenth of the "
     "steps and then brought to 0 in a line. A run has failed if it scores no more than the "
     "commonest class.\n\nThe rate was sought so that runs fail at all: at half of it few do, and "
-    "the correction gains little; corrected runs learn well at both.",
+    "the correction gains little or nothing.",
     rule="Remedies are compared as in the papers. The claim is that the correction, alone and with "
     "longer training, lies above the old recipe in accuracy and below it in the share of failed "
     "runs, seed by seed; that with it, longer training, one layer drawn anew, and two, each lie in "
-    "accuracy above the same without them; and that less of the gradient is lost on its way down "
-    "with the correction than without. The other combinations are not judged.",
+    "accuracy above the same without them; and that runs of the old recipe that failed have lost "
+    "more of the gradient on its way down than the mean of those that did not, where there are "
+    "both. The other combinations are not judged.",
     settings=FULL,
     quick=QUICK,
     cells=cells,
@@ -200,5 +205,5 @@ STUDY = Study(
         ),
     ),
     seeds=20,
-    quick_seeds=7,
+    quick_seeds=8,
 )

@@ -133,8 +133,23 @@ def test_the_rule_on_planted_numbers(gain: float, rarer: int, verdict: str) -> N
     steps = {tuple(OLD.values()): 0, tuple(CORRECTED.values()): 1}
     rows = [
         {"seed": seed, **cell, "accuracy": 0.6 + seed / 100 + gain * step,
-         "failed": float(rarer == (1 if cell == OLD else -1)), "decades_lost": 5 - gain * step}
+         "failed": float(rarer == (1 if cell == OLD else -1)), "decades_lost": 0.0}
         for seed in range(3) for cell in STUDY.cells(SETTINGS)
         for step in [steps.get(tuple(cell.values()), 2)]
     ]  # fmt: skip
     assert verdict_of(STUDY.judge(Results(rows))) == verdict
+
+
+@pytest.mark.parametrize(("of_failed", "outcome"), [(2.0, SHOWN), (0.2, NOT_SHOWN)])
+def test_gradients_have_vanished_if_failed_runs_lost_more_than_others(
+    of_failed: float, outcome: str
+) -> None:
+    rows = [
+        {"seed": seed, **cell, "accuracy": 0.5, "failed": float(seed < 2),
+         "decades_lost": of_failed + seed if seed < 2 else 1.0}
+        for seed in range(4) for cell in STUDY.cells(SETTINGS)
+    ]  # fmt: skip
+    finding = STUDY.judge(Results(rows))[-1]
+    assert "decades" in finding.what
+    assert finding.estimate.mean == pytest.approx(of_failed - 0.5)
+    assert finding.outcome == outcome
