@@ -1,8 +1,16 @@
 """The studies of text; a new one is a file here and a line in `STUDIES`."""
 
-from minift.studies.nlp import forgetting, objectives, reinit, stability, tokenization, tuning
+from minift.studies.nlp import (
+    few_labels,
+    forgetting,
+    objectives,
+    reinit,
+    stability,
+    tokenization,
+    tuning,
+)
 
 STUDIES = (
     tokenization.STUDY, stability.STUDY, tuning.STUDY, reinit.STUDY, forgetting.STUDY,
-    objectives.STUDY,
+    objectives.STUDY, few_labels.STUDY,
 )  # fmt: skip

@@ -91,7 +91,7 @@ def world_reader(
     name, head, batch_size, algorithm = OBJECTIVES[objective]
     family, _ = PRESETS[name]
     documents = world_documents(num_documents, seed=seed)
-    tokenizer = train_tokenizer("word", family, documents, vocab_size=4096)
+    tokenizer = train_tokenizer("word", family, documents, vocab_size=4096, is_world=True)
     sizes: dict[str, Any] = {"vocab_size": tokenizer.vocab_size, "hidden_size": hidden_size}
     changes: dict[str, Any] = {"lr": lr, "num_steps": num_steps}
     if family == "word2vec":

@@ -1,0 +1,104 @@
+"""The study `few-labels` in small, and its rule on planted numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from minift.data.world_tasks import WHOLE, world_task
+from minift.recipes.report import Report
+from minift.studies.nlp.few_labels import (
+    BOTH,
+    GENERAL,
+    NOTHING,
+    QUICK,
+    READINGS,
+    STUDY,
+    TARGET,
+    Settings,
+    config,
+    run,
+    unlabelled,
+)
+from minift.studies.nlp.pretrained import Reading, pretrained
+from minift.studies.results import Results, Row
+from minift.studies.verdict import NOT_SHOWN, REVERSED, SHOWN, verdict_of
+
+READING = Reading(
+    num_documents=100, num_steps=20, batch_size=8, max_sentences=1, head="mlm", lr=1e-2,
+    hidden_size=16, num_layers=1,
+)  # fmt: skip
+SETTINGS = Settings(
+    READING, ("sentiment",), num_unlabelled=100, target_steps=40, sizes=(4, 20), min_steps=4,
+    min_epochs=2, num_test=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
+    """What was read -> a row about the target's words, and one for each number of labels."""
+    folder = tmp_path_factory.mktemp("trunk")
+    torch.manual_seed(0)
+    reading = pretrained(READING, seed=0)
+    reading.make(folder, **reading.arguments)
+    return {cell["read"]: run(SETTINGS, {**cell, "seed": 0}, folder)
+            for cell in STUDY.cells(SETTINGS)}  # fmt: skip
+
+
+def test_every_reading_has_every_figure_at_every_size(rows: dict[str, list[Row]]) -> None:
+    assert tuple(rows) == READINGS
+    for words, *sizes in rows.values():
+        assert words.keys() == {"masked_words"}
+        assert [row["num_labels"] for row in sizes] == [4, 20]
+        assert all(row.keys() == {"num_labels", "accuracy", "majority"} for row in sizes)
+
+
+def test_only_who_reads_the_target_fills_in_its_words(rows: dict[str, list[Row]]) -> None:
+    found = {read: words["masked_words"] for read, (words, *_) in rows.items()}
+    assert found[NOTHING] < 0.05
+    assert found[TARGET] > found[NOTHING] + 0.1
+    assert found[BOTH] > found[GENERAL] + 0.1
+
+
+def test_unlabelled_text_has_all_words_of_the_test() -> None:
+    documents = unlabelled("sentiment", 2000, seed=2000)
+    assert {len(document) for document in documents} == {2}
+    read = {word for document in documents for text in document for word in text.split()}
+    test = world_task("sentiment", 200, seed=1000, split=WHOLE)
+    assert {word for example in test for word in example.text.split()} <= read
+
+
+def test_few_labels_get_the_least_number_of_steps() -> None:
+    for size in QUICK.sizes:
+        made = config(QUICK, size, seed=0)
+        assert made.epochs * (size // made.batch_size) >= QUICK.min_steps
+        assert made.epochs >= QUICK.min_epochs
+
+
+def planted(few: float, many: float) -> Results:
+    """Two leads of reading the target: with 30 and 100 labels, and with 1,000."""
+    return Results([
+        {"seed": seed, "task": task, "read": read, **row}
+        for seed in range(3) for task in ("a", "b") for read in READINGS
+        for row in (
+            {"masked_words": 0.5},
+            *({"num_labels": size, "majority": 0.5, "accuracy":
+               0.6 + seed / 100 + (1 + seed / 10) * lead * (read in (TARGET, BOTH))}
+              for size, lead in ((30, few), (100, few), (1000, many))),
+        )
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "verdict"),
+    [(0.2, 0.0, SHOWN), (0.2, 0.3, NOT_SHOWN), (-0.2, 0.0, REVERSED)],
+)
+def test_the_rule_on_planted_numbers(few: float, many: float, verdict: str) -> None:
+    assert verdict_of(STUDY.judge(planted(few, many))) == verdict
+
+
+def test_the_pictures_have_a_line_for_each_reading() -> None:
+    report = Report("few-labels")
+    assert STUDY.draw is not None
+    STUDY.draw(report, planted(0.2, 0.0))
+    assert report.html().count("<polyline") == 2 * len(READINGS)
