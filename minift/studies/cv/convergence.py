@@ -28,7 +28,6 @@ from minift.transfer import param_groups
 
 METHODS = ("pretrained", "scratch", "pretrained, long", "scratch, long")
 PRETRAINED, SCRATCH, PRETRAINED_LONG, SCRATCH_LONG = METHODS
-PAIRS = ((PRETRAINED, SCRATCH), (PRETRAINED_LONG, SCRATCH_LONG))  # of one schedule each
 TARGET = "near"  # the same kind of picture with new shapes
 SHARE = 0.9  # of what the pretrained network ends with: the score that is to be reached
 MARGIN = 0.02  # of accuracy, within which scratch counts as having come as far
@@ -50,7 +49,7 @@ class Settings:
 
 QUICK = Settings(
     Source("resnet8", "paper", num_pictures=6_000, batch_size=32),
-    num_steps=400, times_longer=3, batch_size=32, score_every=50, num_test=500,
+    num_steps=250, batch_size=32, score_every=50, num_test=500,
 )  # fmt: skip
 
 
@@ -116,12 +115,9 @@ def judge(results: Results) -> list[Finding]:
         gap = results.difference("accuracy", {"method": first}, {"method": second})
         return f"{first}, minus {second}: final accuracy", gap
 
-    findings = []
-    for ready, scratch in PAIRS:
-        what = f"{ready}, times {scratch}: steps to reach the score"
-        findings.append(below(what, speed(results, ready, scratch), 1.0, ".2f"))
+    what = f"{PRETRAINED_LONG}, times {SCRATCH_LONG}: steps to reach the score"
     return [
-        *findings,
+        below(what, speed(results, PRETRAINED_LONG, SCRATCH_LONG), 1.0, ".2f"),
         below(*minus(SCRATCH, PRETRAINED)),
         above(*minus(SCRATCH_LONG, PRETRAINED), -MARGIN),
         above(*minus(SCRATCH_LONG, PRETRAINED_LONG), -MARGIN),
@@ -164,10 +160,11 @@ STUDY = Study(
     "on the short schedule, seed by seed. A run that never reaches it counts with all its steps, "
     "a lower bound. The steps of pretraining itself are not counted: they were taken once, for "
     "any number of targets.",
-    rule="The claim is that on either schedule the pretrained network reaches the score in fewer "
-    "steps than scratch; that on the short one scratch ends below it; and that on the long one "
-    f"scratch ends no more than {MARGIN:.0%} below the pretrained network, neither where that had "
-    "the short schedule, nor where it had the long one too.",
+    rule="The claim is that on the long schedule the pretrained network reaches the score in fewer "
+    "steps than scratch (on the short one scratch may never reach it, and its steps say little); "
+    "that on the short one scratch ends below it; and that on the long one scratch ends no more "
+    f"than {MARGIN:.0%} below the pretrained network, neither where that had the short schedule, "
+    "nor where it had the long one too.",
     settings=Settings(),
     quick=QUICK,
     cells=cells,
