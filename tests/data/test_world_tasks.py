@@ -11,6 +11,7 @@ from minift.data.world_tasks import (
     SPLITS,
     TASK_CLASSES,
     TASKS,
+    WHOLE,
     Example,
     text_to_text,
     world_task,
@@ -78,6 +79,14 @@ def test_each_held_out_example_has_words_that_training_never_has(name: str, spli
 
     for example in world_task(name, 500, seed=0, split=split):
         assert words_of(example) - trained, example
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_whole_has_the_words_of_all_splits(name: str) -> None:
+    whole, *parts = (
+        vocabulary(world_task(name, 4000, seed=0, split=split)) for split in (WHOLE, *SPLITS)
+    )
+    assert set().union(*parts) <= whole
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -3,7 +3,9 @@
 from minift.studies.nlp import (
     few_labels,
     forgetting,
+    multi_task,
     objectives,
+    prompts,
     reinit,
     stability,
     tokenization,
@@ -12,5 +14,5 @@ from minift.studies.nlp import (
 
 STUDIES = (
     tokenization.STUDY, stability.STUDY, tuning.STUDY, reinit.STUDY, forgetting.STUDY,
-    objectives.STUDY, few_labels.STUDY,
+    objectives.STUDY, few_labels.STUDY, prompts.STUDY, multi_task.STUDY,
 )  # fmt: skip

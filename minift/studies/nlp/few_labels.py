@@ -41,7 +41,7 @@ class Settings:
     reading: Reading = SENTENCES
     tasks: tuple[str, ...] = ("acceptability", "sentiment")
     num_unlabelled: int = 5_000  # sentences
-    target_steps: int = 1600  # of reading them
+    target_steps: int = 1200  # of reading them
     sizes: tuple[int, ...] = (10, 30, 100, 300, 1_000)  # labels
     min_steps: int = 200  # of learning them, however few
     min_epochs: int = 10  # however many
