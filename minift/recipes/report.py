@@ -332,6 +332,7 @@ STYLE = """
   --accent: #1769c2;
   --series-0: #1f83ea; --series-1: #a63603; --series-2: #046b3c;
   --series-3: #86198f; --series-4: #c4841d; --series-5: #5f6675;
+  --series-6: #b3123b; --series-7: #0b7a8c;
   color-scheme: light dark;
 }
 @media screen and (prefers-color-scheme: dark) {
@@ -340,6 +341,7 @@ STYLE = """
     --accent: #7ab5f5;
     --series-0: #3d8fe6; --series-1: #e0703f; --series-2: #4fc08a;
     --series-3: #f0a0ee; --series-4: #f2cf3a; --series-5: #dfe5f2;
+    --series-6: #ff8fa3; --series-7: #37c8d8;
   }
 }
 * { box-sizing: border-box; }

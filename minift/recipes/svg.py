@@ -17,6 +17,8 @@ MARKS = (  # a shape for each series as well as a colour: not everyone sees the 
     "M0,-5.2L5.2,0L0,5.2L-5.2,0z",  # diamond
     "M0,4.8L4.8,-3.6H-4.8z",  # triangle on its tip
     "M-1.4,-5h2.8v3.6h3.6v2.8h-3.6v3.6h-2.8v-3.6h-3.6v-2.8h3.6z",  # cross
+    "M0,-4.8L4.6,-1.5L2.8,3.9H-2.8L-4.6,-1.5z",  # pentagon
+    "M-4.4,-2h8.8v4h-8.8z",  # bar
 )
 
 

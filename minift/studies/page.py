@@ -105,7 +105,7 @@ def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Findin
     report.section(
         "The numbers",
         "The interval is that of the mean: the 2.5th to the 97.5th percentile of 10,000 bootstrap "
-        f"means over the {num_seeds} seeds. With fewer than five it is narrower than it should be.",
+        f"means over the {num_seeds} seeds. Of ten or fewer it is narrower than it should be.",
     )
     for figure in study.figures:
         levels = [name.replace("_", " ") for name in figure.levels]

@@ -60,11 +60,11 @@ def test_legend_lists_lines_from_top_to_bottom_as_they_end() -> None:
     assert "high ends at 3; low ends at 1" in (chart_of(drawn).get("aria-label") or "")
 
 
-def test_each_line_of_six_has_its_own_colour_and_mark() -> None:
-    drawn = line_chart({f"line {k}": [(0, k), (1, k)] for k in range(6)}, "x", "y")
+def test_each_line_of_eight_has_its_own_colour_and_mark() -> None:
+    drawn = line_chart({f"line {k}": [(0, k), (1, k)] for k in range(8)}, "x", "y")
     groups = list(chart_of(drawn).iter("g"))
-    assert len({group.get("style") for group in groups}) == 6
-    assert len({next(group.iter("path")).get("d") for group in groups}) == 6
+    assert len({group.get("style") for group in groups}) == 8
+    assert len({next(group.iter("path")).get("d") for group in groups}) == 8
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 11, 995])

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from minift.data.batches import epoch_batches
+import torch
+
+from minift.data.batches import Batches, Dataset, augment, epoch_batches
 from minift.data.shapes import SHAPES_CLASSES
 from minift.objectives.scores import majority_accuracy
 from minift.optim import Adam, schedule
@@ -39,7 +41,7 @@ SOURCE = Source("resnet10", "paper")
 class Settings:
     source: Source = SOURCE
     num_train: int = 20_000  # pictures of the target
-    num_steps: int = 1_000
+    num_steps: int = 2_000
     times_longer: int = 5  # the long schedule
     batch_size: int = 64
     lr: float = 4e-3  # one for all, as in the paper; what pretraining had
@@ -78,7 +80,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     num_steps = settings.num_steps * (settings.times_longer if is_long else 1)
     history = fit(
         model,
-        epoch_batches(train, settings.batch_size, seed=seed),
+        moved(epoch_batches(train, settings.batch_size, seed=seed), seed),
         loss_of,
         Adam(param_groups(model, settings.lr)),
         FitConfig(num_steps=num_steps, validate_every=settings.score_every, progress=False),
@@ -89,6 +91,17 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     curve = [{"step": v["step"], "score": v["figures"]["accuracy"]} for v in history.validations]
     final = {"accuracy": curve[-1]["score"], "majority": majority_accuracy(test["labels"])}
     return [*curve, {**final, "steps": num_steps}]
+
+
+def moved(batches: Batches, seed: int) -> Batches:
+    """The batches with each picture moved a little, as in pretraining; the same for all methods."""
+
+    def batch_of(step: int) -> Dataset:
+        batch = batches(step)
+        generator = torch.Generator().manual_seed(1_000_000 * seed + step)
+        return {**batch, "images": augment(batch["images"], generator)}
+
+    return batch_of
 
 
 def steps_to_reach(results: Results, method: str) -> dict[int, int]:
@@ -151,8 +164,9 @@ STUDY = Study(
     source="The lecture on what pretraining is good for. He et al. 2019, Rethinking ImageNet "
     "Pre-training, section 4.1 (training from scratch to match accuracy) and section 5.",
     setup="A ResNet learns ten shapes. The target has many labelled pictures. The pretrained "
-    "network, and the same from scratch, get the same pictures and batches under two schedules: a "
-    "short one, and one with several times as many steps. The rate is that of pretraining for "
+    "network, and the same from scratch, get the same pictures and batches, each picture moved by "
+    "up to two pixels as in pretraining, under two schedules: a short one, and one with several "
+    "times as many steps. The rate is that of pretraining for "
     "all: a small one, which spares pretrained weights, would hold them back where labels are "
     "many. It rises and falls linearly over a schedule, so that the long one is not the short one "
     "gone on with.\n\nAll are scored on test pictures every so many steps, and nothing is selected "

@@ -23,6 +23,7 @@ from minift.studies.verdict import Finding, below
 
 DOMAINS = ("near", "mid", "far")  # of the source: new shapes, grey cells, land from above
 NEAR, *FURTHER = DOMAINS
+SCRATCH = "from scratch"
 MARGIN = 0.02  # of accuracy, within which a number of frozen stages counts as good as the best
 
 
@@ -35,6 +36,7 @@ class Settings:
     batch_size: int = 32
     head_lr: float = 4e-3  # of the fresh head
     lr: float = 3e-4  # of the pretrained stages that are not frozen
+    scratch_lr: float = 4e-3  # of a network from scratch, which says how hard a target is
     num_test: int = 2000
 
 
@@ -42,7 +44,7 @@ QUICK = Settings(QUICK_SOURCE, (0, 1, 2, 3, 4), min_steps=100, num_test=1000)
 
 
 def cells(settings: Settings) -> list[Cell]:
-    return [
+    return [{"domain": domain, "start": SCRATCH} for domain in DOMAINS] + [
         {"domain": domain, "num_frozen": num_frozen}
         for domain in DOMAINS
         for num_frozen in settings.num_frozen
@@ -62,7 +64,9 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
         seed=seed,
         image_size=settings.source.image_size,
     )
-    model = under_new_head(trunk, "classify", len(SHAPES_CLASSES[domain]), seed=seed)
+    is_scratch = "start" in cell
+    num_classes = len(SHAPES_CLASSES[domain])
+    model = under_new_head(trunk, "classify", num_classes, seed=seed, is_scratch=is_scratch)
     config = common_config(
         settings.num_train,
         batch_size=settings.batch_size,
@@ -70,13 +74,15 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
         head_lr=settings.head_lr,
         seed=seed,
     )
-    config = replace(config, num_frozen=cell["num_frozen"], lr=settings.lr)
+    if is_scratch:
+        config = replace(config, lr=settings.scratch_lr)
+    else:
+        config = replace(config, num_frozen=cell["num_frozen"], lr=settings.lr)
     tuned = finetune(model, train, config)
-    return {
-        "accuracy": score(model, test, "fp32")["accuracy"],
-        "majority": majority_accuracy(test["labels"]),
-        "trained": tuned.trainable,
-    }
+    accuracy, majority = score(model, test, "fp32")["accuracy"], majority_accuracy(test["labels"])
+    if is_scratch:
+        return {"scratch": accuracy, "majority": majority}
+    return {"accuracy": accuracy, "majority": majority, "trained": tuned.trainable}
 
 
 def most_frozen(results: Results, domain: str) -> dict[int, int]:
@@ -84,10 +90,10 @@ def most_frozen(results: Results, domain: str) -> dict[int, int]:
 
     The best itself would be drawn by chance where several are equally good.
     """
-    rows = results.where(domain=domain)
     found = {}
-    for seed in rows.levels("seed"):
-        accuracy = {row["num_frozen"]: row["accuracy"] for row in rows.where(seed=seed).rows}
+    for seed in results.levels("seed"):
+        rows = [row for row in results.where(domain=domain, seed=seed).rows if "num_frozen" in row]
+        accuracy = {row["num_frozen"]: row["accuracy"] for row in rows}
         best = max(accuracy.values())
         found[seed] = max(k for k, value in accuracy.items() if value >= best - MARGIN)
     return found
@@ -118,7 +124,9 @@ def judge(results: Results) -> list[Finding]:
 
 def draw(report: Report, results: Results) -> None:
     report.lines(
-        **results.lines("accuracy", x="num_frozen", by="domain"),
+        **Results([row for row in results.rows if "num_frozen" in row]).lines(
+            "accuracy", x="num_frozen", by="domain"
+        ),
         x_label="frozen stages, from the bottom",
         y_label="accuracy",
         caption="Accuracy on each target's test pictures.",
@@ -147,7 +155,8 @@ def draw(report: Report, results: Results) -> None:
 
 STUDY = Study(
     name="domains",
-    claim="The less a target is like the source, the fewer of the lowest stages should be frozen.",
+    claim="Of a network that is to learn a target unlike its source, fewer of the lowest stages "
+    "should be frozen than where the target is like it.",
     source="The lecture on freezing: the bottom layers, and fewer of them when the domain differs. "
     "Yosinski et al. 2014, How transferable are features in deep neural networks?, section 4.",
     setup="A ResNet learns ten shapes. Three targets stand at growing distances from them: ten "
@@ -159,7 +168,9 @@ STUDY = Study(
     f"compared: the largest number that is within {MARGIN:.0%} of the best, and what freezing all "
     "stages adds to the accuracy against freezing none (below 0, what it costs). The targets have "
     "unlike numbers of classes and are not equally hard: compare what freezing changes, not the "
-    "accuracies.",
+    "accuracies.\n\nWhat this cannot part: how far a target is, and how much its few pictures "
+    "teach by themselves. Beside the frozen networks stands one from scratch. Where that stays at "
+    "chance, little can be learnt anew, and what is frozen costs little for that reason too.",
     rule="The claim is that both, for mid and for far, are below what they are for near.",
     settings=Settings(),
     quick=QUICK,
@@ -171,6 +182,7 @@ STUDY = Study(
     factors=("domain", "num_frozen"),
     figures=(
         Figure("accuracy", "Accuracy on the target", levels=("majority",)),
+        Figure("scratch", "Accuracy of a network from scratch", levels=("majority",)),
         Figure("trained", "Share of the weights that were trained"),
     ),
 )

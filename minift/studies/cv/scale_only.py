@@ -43,12 +43,12 @@ class Settings:
     num_train: int = 600  # pictures of the target
     epochs: int = 20
     batch_size: int = 32
-    lr: float = 4e-3  # the same for all: that of random weights, which all but one have
-    reached: float = 0.7  # the accuracy that is to be reached
+    lr: float = 4e-3  # the same for all: that of learning from scratch
+    reached: float = 0.9  # the accuracy that is to be reached: beyond all of the first scores
     num_test: int = 500
 
 
-QUICK = Settings(QUICK_SOURCE, (1, 2, 3), epochs=12)
+QUICK = Settings(QUICK_SOURCE, (1, 2, 3), epochs=12, reached=0.7)
 
 
 def cells(settings: Settings) -> list[Cell]:

@@ -35,7 +35,7 @@ from minift.studies.nlp.tuning import (
 from minift.studies.nlp.tuning import config as tuning_config
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study
-from minift.studies.verdict import Finding, above, below, exactly
+from minift.studies.verdict import Finding, above, below
 from minift.tokenizers import Tokenizer
 from minift.transfer import linear_cka, weight_distances
 
@@ -66,7 +66,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
 
     losses = [masked_word_loss(each, tokenizer, settings.reading, seed) for each in (before, after)]
     distances = weight_distances(before, after).values()
-    likeness = map(linear_cka, activations(before, test), activations(after, test))
+    likeness = map(likeness_of, activations(before, test), activations(after, test))
     stages = [
         {"stage": number, "distance": distance, "cka": cka}
         for number, (distance, cka) in enumerate(zip(distances, likeness))
@@ -102,11 +102,15 @@ def activations(model: Model, dataset: Dataset) -> list[Tensor]:
     return [flow.hidden[is_real] if flow.pooled is None else flow.pooled for flow in flows]
 
 
+def likeness_of(before: Tensor, after: Tensor) -> float:
+    """Linear CKA; 0 where fine-tuning has made all rows the same, which are then like nothing."""
+    return 0.0 if bool((after == after[0]).all()) else linear_cka(before, after)
+
+
 def judge(results: Results) -> list[Finding]:
     full = {"method": FULL}
     findings = [
         above(f"{FULL}: rise of the loss", results.summary("rise", **full), spec="+.3f"),
-        exactly(f"{HEAD}: rise", results.summary("rise", method=HEAD), spec="+.3f"),
     ]
     for method in (FAST_FULL, RATES, GRADUAL, NEAR, TOP, LORA, SLOW_LORA, BIASES, SLOW_BIASES):
         more = results.difference("rise", {"method": method}, full)
@@ -168,10 +172,10 @@ STUDY = Study(
     "stage puts out for the real tokens of the task's test sentences (the pooler: for the "
     "sentences); what comes from the stages below counts there too.",
     rule="The claim is that full fine-tuning raises the loss of masked words, and more so at the "
-    "high rate; that the head alone leaves it as it was, to the last bit; that it rises less than "
+    "high rate (the head alone cannot: the trunk is frozen); that it rises less than "
     "with full fine-tuning for each brake, for the top block, and for LoRA and biases at both "
     "rates; and that in full fine-tuning the top block goes further than the bottom one and "
-    "keeps a lower CKA.",
+    "keeps a lower CKA. Read each rise beside the accuracy: who learns nothing forgets nothing.",
     settings=Settings(),
     quick=QUICK,
     cells=cells,

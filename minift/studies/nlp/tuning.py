@@ -6,6 +6,7 @@ pull back to the start); or a few weights that reach every layer (LoRA, biases).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,9 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> Row:
     train, test = train_and_test(
         tokenizer, settings.task, settings.num_labels, settings.num_test, seed
     )
+    started = time.process_time()  # what others compute meanwhile does not count
     row, tuned = learn(model, train, test, config(settings, cell, len(model.trunk)))
-    return {**row, "trained": tuned.trainable, "seconds": tuned.seconds}
+    return {**row, "trained": tuned.trainable, "seconds": time.process_time() - started}
 
 
 def config(settings: Settings, cell: Cell, num_stages: int) -> FinetuneConfig:
@@ -94,30 +96,29 @@ def judge(results: Results) -> list[Finding]:
         findings.append(above(f"{method}, minus full: accuracy", gain(method)))
     for method in (LORA, BIASES):
         findings.append(above(f"{method}, minus full: accuracy", gain(method), -MARGIN))
-        few = share("trained", method)
-        findings.append(below(f"{method}, times full: weights trained", few, 0.1, ".3f"))
     return findings
 
 
 STUDY = Study(
     name="tuning",
     claim="With few labels a brake on the pretrained weights beats plain fine-tuning; LoRA or "
-    "biases alone are as good as it with a tenth of the weights; frozen layers save time, and a "
-    "head alone scores less.",
+    "biases alone are as good as it with less than a tenth of the weights; frozen layers save "
+    "time, and a head alone scores less.",
     source="The lecture on how much to fine-tune. Howard & Ruder 2018, ULMFiT, sections 3.2 and "
     "3.3 (rates by layer, gradual unfreezing); Li et al. 2018, Explicit Inductive Bias, equation 4 "
-    "(L2-SP); Hu et al. 2022, LoRA, section 5; Ben Zaken et al. 2022, BitFit, section 3.",
+    "(L2-SP); Hu et al. 2022, LoRA, section 5; Ben Zaken et al. 2022, BitFit, section 4.",
     setup="A BERT reads about an invented world, once for each seed. Then it learns one task from "
     "few labels in eight ways, from the same head and the same rows: all weights; the head alone; "
     "the head, the pooler and the top block; all weights, with smaller rates below, with stages "
     "that thaw one by one from the top, or with a pull back to where they started; updates of low "
     "rank beside each layer; and the biases alone.\n\nEpochs and batches are the same for all. "
     "Rates are fixed beforehand, one for pretrained weights and ten times that where few weights "
-    "train; none was chosen by its score here. Time is that of fine-tuning on one thread, running "
-    "frozen stages once over the data included.",
+    "train; none was chosen by its score here. Time is what one thread computes for fine-tuning "
+    "and testing, running frozen stages once over the data included.",
     rule="The claim is that the three brakes lie above full fine-tuning in accuracy; that LoRA and "
-    f"biases lie no more than {MARGIN:.0%} below it and train less than a tenth of its weights; "
-    "that the head alone lies below it; and that the head alone and the top block take less time.",
+    f"biases lie no more than {MARGIN:.0%} below it (their share of the weights is a matter of "
+    "counting, and stands in a table); that the head alone lies below it; and that the head alone "
+    "and the top block take less time.",
     settings=Settings(),
     quick=QUICK,
     cells=cells,

@@ -13,6 +13,7 @@ from minift.studies.cv.domains import (
     FURTHER,
     NEAR,
     QUICK,
+    SCRATCH,
     STUDY,
     Settings,
     cells,
@@ -46,21 +47,27 @@ def test_the_more_is_frozen_the_less_is_trained(trunk: Path, domain: str) -> Non
     ]
     none, some, every = (row["trained"] for row in rows)
     assert none == 1 > some > every > 0
+    scratch = run(SETTINGS, {"domain": domain, "start": SCRATCH, "seed": 0}, trunk)
     names = {name for figure in STUDY.figures for name in (figure.name, *figure.levels)}
-    assert all(names <= row.keys() for row in rows)
+    assert all(row.keys() | scratch.keys() == names for row in rows)
 
 
 @pytest.mark.parametrize("settings", [STUDY.settings, QUICK])
 def test_the_grid_goes_from_none_frozen_to_all(settings: Settings) -> None:
     num_stages = len(create_model(settings.source.model, head=None).trunk)
     for domain in DOMAINS:
-        found = [cell["num_frozen"] for cell in cells(settings) if cell["domain"] == domain]
+        grid = [cell for cell in cells(settings) if cell["domain"] == domain]
+        assert grid[0]["start"] == SCRATCH
+        found = [cell["num_frozen"] for cell in grid[1:]]
         assert found == list(range(num_stages + 1))
 
 
 def planted(slopes: dict[str, float]) -> Results:
     """What each further frozen stage adds to the accuracy, by domain."""
-    return Results([
+    scratch = [
+        {"seed": seed, "domain": domain, "scratch": 0.1} for seed in range(3) for domain in slopes
+    ]
+    return Results(scratch + [
         {"seed": seed, "domain": domain, "num_frozen": number,
          "accuracy": 0.6 + seed / 100 + number * slope * (1 + seed / 10)}
         for seed in range(3) for domain, slope in slopes.items() for number in range(5)

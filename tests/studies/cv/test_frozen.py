@@ -45,13 +45,13 @@ def test_only_a_rate_of_0_lets_the_trunk_take_part_in_clipping(
     rows: dict[str, dict[str, Any]],
 ) -> None:
     assert rows[RATE_0]["trunk_share"] > 0.01
-    assert rows[RATE_0]["head_step"] < 0.999
+    assert rows[RATE_0]["head_gradient"] < 0.999
     for way in (NO_GRADIENT, FROZEN):
         assert rows[way]["trunk_share"] == pytest.approx(0, abs=1e-5)
-        assert rows[way]["head_step"] == pytest.approx(1, abs=1e-5)
+        assert rows[way]["head_gradient"] == pytest.approx(1, abs=1e-5)
     # Where all is clipped to one norm, the head keeps the root of its share.
     share = 1 - rows[RATE_0]["trunk_share"]
-    assert rows[RATE_0]["head_step"] == pytest.approx(share**0.5, abs=0.05)
+    assert rows[RATE_0]["head_gradient"] == pytest.approx(share**0.5, abs=0.05)
 
 
 def test_rows_have_every_figure(rows: dict[str, dict[str, Any]]) -> None:
@@ -68,7 +68,7 @@ def planted(sign: int) -> Results:
             rows.append({
                 "seed": seed, "way": way, "drift": abs(harm) if sign > 0 else 0.1 - harm,
                 "source_accuracy": 0.6 - harm, "milliseconds": 3 + harm, "megabytes": 3 + harm,
-                "head_step": 1 - harm,
+                "head_gradient": 1 - harm,
             })  # fmt: skip
     return Results(rows)
 
@@ -78,4 +78,4 @@ def test_the_rule_shows_or_reverses_the_claim() -> None:
     outcomes = {finding.what: finding.outcome for finding in STUDY.judge(planted(-1))}
     assert outcomes["frozen: drift"] == REVERSED
     assert outcomes["learning rate 0, times frozen: time"] == REVERSED
-    assert outcomes["learning rate 0, times frozen: the head's step"] == REVERSED
+    assert outcomes["learning rate 0, times frozen: the head's gradient"] == REVERSED
