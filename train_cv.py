@@ -1,6 +1,6 @@
 """Transfer learning on pictures: the whole story with no argument, or step by step.
 
-    python train_cv.py                     pretrain, then compare the ways of transfer (3 minutes)
+    python train_cv.py                     pretrain, then compare the ways of transfer (5 minutes)
     python train_cv.py --quick             the same in small
     python train_cv.py --pretrained        the same with the weights that come with minift
     python train_cv.py pretrain --model resnet20 --data fashion-mnist --data-dir F --out runs/a

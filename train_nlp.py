@@ -1,6 +1,6 @@
 """Transfer learning on text: the whole story with no argument, or step by step.
 
-    python train_nlp.py                    word vectors, BERT on five tasks, GPT, T5 (6 minutes)
+    python train_nlp.py                    word vectors, BERT on five tasks, GPT, T5 (8 minutes)
     python train_nlp.py --quick            the same in small
     python train_nlp.py --pretrained       the same with the weights that come with minift
     python train_nlp.py pretrain --model bert --text book.txt --out runs/bert
