@@ -2,6 +2,9 @@
 
 Text goes in and text comes out whatever the task, so that nothing but the data differs: network,
 loss and decoding are the same (Raffel et al. 2020, section 2.4).
+
+On purpose not as in section 3.5.2: there training on all tasks, with the unlabelled text as one
+more of them, takes the place of pretraining. Here a pretrained network is fine-tuned on them.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ from minift.recipes.finetuning import FinetuneConfig, finetune
 from minift.recipes.story_nlp import T5_TASKS, text_to_text_tensors, write_answers
 from minift.studies.nlp.self_supervised import BUDGET, QUICK_BUDGET, SPANS, Budget, reader
 from minift.studies.results import Results, Row
+from minift.studies.statistics import summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
-from minift.studies.verdict import Finding, above, below
+from minift.studies.verdict import Finding, above
 from minift.tokenizers import Tokenizer
 
 PRETRAINED, SCRATCH = "pretrained", "from scratch"
 ONE, EACH = "one for all", "one a task"
 SPLITS = {"words of the labels": "train", "other words": "test"}  # to judge by
 MARGIN = 0.02  # of right answers, within which one model counts as good as several
+MIN_NEW = 0.5  # share of the test texts that must be none of the labelled ones, to ask any
 # Spans are learnt late, and then in a leap: after 2,400 steps 70% of their words are right, after
 # 6,000 89%.
 T5_BUDGET = replace(BUDGET, num_steps=6000)
@@ -36,9 +41,11 @@ T5_BUDGET = replace(BUDGET, num_steps=6000)
 class Settings:
     budget: Budget = T5_BUDGET
     num_labels: int = 512  # of each task
-    epochs: int = 6  # over them
+    # Of the model for all; one for a single task has as many steps, in more epochs. In a pilot (one
+    # seed, 2,800 steps of reading) both knew summaries of known words after 12, neither after 6.
+    epochs: int = 12
     batch_size: int = 32
-    lr: float = 1e-3
+    lr: float = 3e-4  # 1e-3 unlearns the words that the labelled examples do not hold
     num_test: int = 250  # of each task and split
 
 
@@ -59,7 +66,7 @@ def needs(settings: Settings, cell: Cell) -> Ingredient:
 
 
 def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
-    """A row for each task and split, and one about the weights."""
+    """A row for each task and split that has new texts to ask, and one about the weights."""
     seed, tokenizer, start = cell["seed"], load_tokenizer(trunk), load(trunk)
     if cell["start"] == SCRATCH:
         start.trunk.reset_parameters()
@@ -72,18 +79,30 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
         )
         model = deepcopy(start)
         assert isinstance(model, T5)
-        finetune(model, text_to_text_tensors(tokenizer, list(texts)), config(settings, seed))
+        train = text_to_text_tensors(tokenizer, list(texts))
+        finetune(model, train, config(settings, len(tasks), seed))
         for task in tasks:
             for words, split in SPLITS.items():
-                test = text_to_text(task, settings.num_test, seed=seed + 1000, split=split)
-                rows.append({"task": task, "words": words, **judged(model, tokenizer, test)})
+                if test := new_texts(settings, task, split, seed):
+                    rows.append({"task": task, "words": words, **judged(model, tokenizer, test)})
     return rows
 
 
-def config(settings: Settings, seed: int) -> FinetuneConfig:
-    """As many epochs for one task as for all: a task has equally many rows in all the batches."""
+def new_texts(settings: Settings, task: str, split: str, seed: int) -> list[tuple[str, str]]:
+    """The (source, target) texts of the test whose source is not labelled; [] if most are."""
+    labelled = dict(text_to_text(task, settings.num_labels, seed=seed))
+    drawn = text_to_text(task, settings.num_test, seed=seed + 1000, split=split)
+    new = [(source, target) for source, target in drawn if source not in labelled]
+    return new if len(new) >= MIN_NEW * len(drawn) else []
+
+
+def config(settings: Settings, num_tasks: int, seed: int) -> FinetuneConfig:
+    """The same number of steps for a model of one task, of which each has as many rows, as for all.
+
+    A model of its own so sees its rows more often: all of them together cost as many times more.
+    """
     return FinetuneConfig(
-        epochs=settings.epochs,
+        epochs=settings.epochs * len(T5_TASKS) // num_tasks,
         batch_size=settings.batch_size,
         lr=settings.lr,
         precision="fp32",
@@ -107,33 +126,42 @@ def judged(model: T5, tokenizer: Tokenizer, test: list[tuple[str, str]]) -> Row:
 def judge(results: Results) -> list[Finding]:
     one, each = ({"start": PRETRAINED, "models": models} for models in (ONE, EACH))
     findings = []
-    for words in results.levels("words"):
-        for task in results.levels("task"):
-            where = {"task": task, "words": words}
+    asked = dict.fromkeys((row["words"], row["task"]) for row in results.rows if "task" in row)
+    for words, task in asked:
+        where = {"task": task, "words": words}
+        right = results.by_seed("right", **each, **where)
+        commonest = results.by_seed("commonest", **each, **where)
+        lead = summarize([right[seed] - commonest[seed] for seed in right])
+        if lead.low > MARGIN:  # else whoever learnt nothing would be as good
             gain = results.difference("right", {**one, **where}, {**each, **where})
             findings.append(above(f"{ONE}, minus {EACH}: {task}, {words}", gain, -MARGIN))
-    share = results.ratio("weights", one, each)
-    return [*findings, below(f"{ONE}, times {EACH}: weights", share, 0.5, ".2f")]
+    return findings
 
 
 STUDY = Study(
     name="multi-task",
-    claim="One T5 that learns all tasks is as good at each as a T5 of its own, with a fraction of "
-    "the weights.",
+    claim="One T5 that learns all tasks is as good at each as a T5 of its own, with a third of the "
+    "weights.",
     source="The lecture on T5. Raffel et al. 2020, T5, sections 2.4 (every task as text to text) "
     "and 3.5.2 (one model for all tasks, which there does less well than one for each).",
     setup="A T5 reads about an invented world and writes out spans that were cut from it, once for "
     "each seed. Then it learns three tasks as text: the main event of a story, the answer to a "
     "question on a context, and whether an opinion is positive. The first word says which is "
     "asked. Either one model learns all three, from batches that mix their rows, or three models "
-    "learn one each. Labels, rates, batches and epochs are the same; so one model makes three "
-    "times the steps, and a task has equally many rows in them.\n\nAnswers are written greedily, "
-    "and are right if every word is. The test has other texts of the words and sentence forms that "
-    "the labels have, and texts of words that only the unlabelled documents told of, some in other "
-    "forms. The controls start from random weights.",
+    "learn one each. Labels, rate, batches and the number of steps of a model are the same; so one "
+    "of its own goes through its rows three times as often, and the three together cost three "
+    "times as much. In the paper's section the mixture, with the unlabelled text in it, takes the "
+    "place of pretraining; here, on purpose, the pretrained model is fine-tuned on it."
+    "\n\nAnswers are written greedily, and are right if every word is. The test has other texts "
+    "of the words and sentence forms that the labels have, and texts of words that only the "
+    "unlabelled documents told of, some in other forms. None is among the labelled ones: the few "
+    "that are drawn again are dropped. Of opinions in the words of the labels nearly all are, so "
+    "those are not asked. The controls start from random weights.",
     rule=f"The claim is that on each task, with either words, one pretrained model lies no more "
-    f"than {MARGIN:.0%} below a pretrained model of its own, and that it has less than half of the "
-    "weights of all of those. The controls are not judged.",
+    f"than {MARGIN:.0%} below a pretrained model of its own. Judged are the tasks and words for "
+    "which that model's interval lies as far above always giving the commonest answer: below it "
+    "nothing was learnt that could be lost. With none to judge, the claim is not shown. The "
+    "weights are not judged, for they are a third by construction, nor are the controls.",
     settings=Settings(),
     quick=QUICK,
     cells=cells,

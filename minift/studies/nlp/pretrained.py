@@ -7,7 +7,9 @@ the same reading share what was pretrained.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from minift.checkpoint import save
 from minift.data.world import world_documents
@@ -51,45 +53,49 @@ def held_out_documents(seed: int) -> list[list[str]]:
     return world_documents(300, seed=seed + 1000)
 
 
-def world_bert(
-    folder: Path,
-    *,
-    num_documents: int,
-    num_steps: int,
-    batch_size: int,
-    max_sentences: int,
-    head: str,
-    lr: float,
-    hidden_size: int,
-    num_layers: int,
-    seed: int,
-) -> Row:
+def world_bert(folder: Path, *, seed: int, **arguments: Any) -> Row:
     """Pretrain on the world's documents, save, and return the scores on others of them."""
-    documents = world_documents(num_documents, seed=seed)
-    tokenizer = WordVocab.train([s for document in documents for s in document], vocab_size=4096)
+    reading = Reading(**arguments)
+    documents = world_documents(reading.num_documents, seed=seed)
+    return read_documents(folder, reading, documents, words_of(documents), seed)
+
+
+def words_of(documents: list[list[str]]) -> WordVocab:
+    """A token for each word that the documents have."""
+    return WordVocab.train([*chain(*documents)], vocab_size=4096)
+
+
+def read_documents(
+    folder: Path, reading: Reading, documents: list[list[str]], tokenizer: WordVocab, seed: int
+) -> Row:
+    """Pretrain on these documents, save, and return the scores on others of the world."""
     model = create_model(
         "bert-micro",
-        head=head,
+        head=reading.head,
         vocab_size=tokenizer.vocab_size,
-        hidden_size=hidden_size,
-        intermediate_size=2 * hidden_size,
-        num_layers=num_layers,
-    )
-    config = PretrainConfig(
-        num_steps=num_steps,
-        batch_size=batch_size,
-        lr=lr,
-        max_sentences=max_sentences,
-        precision="fp32",
-        seed=seed,
-        progress=False,
+        hidden_size=reading.hidden_size,
+        intermediate_size=2 * reading.hidden_size,
+        num_layers=reading.num_layers,
     )
     result = pretrain_bert(
         model,
         tokenizer,
         encode_documents(tokenizer, documents),
-        config,
+        reading_config(reading, reading.num_steps, seed),
         held_out=encode_documents(tokenizer, held_out_documents(seed)),
     )
     save(model, folder, tokenizer, lineage={"recipe": "studies", "seed": seed, "data": "world"})
     return result.scores
+
+
+def reading_config(reading: Reading, num_steps: int, seed: int) -> PretrainConfig:
+    """How text is read: the world's documents and, in `few_labels`, the target's after them."""
+    return PretrainConfig(
+        num_steps=num_steps,
+        batch_size=reading.batch_size,
+        lr=reading.lr,
+        max_sentences=reading.max_sentences,
+        precision="fp32",
+        seed=seed,
+        progress=False,
+    )

@@ -2,14 +2,15 @@
 
 A prompt is a text with a gap, and the class is what fills it best: "the soup was awful , so it was
 good" or "bad"? GPT is asked how likely the text is with either, T5, by a sentinel, how likely
-either is in the gap. Examples whose gaps are filled may stand before. The control changes weights:
-it is trained to fill the gaps of the same examples.
+either is in the gap. Examples whose gaps are filled may stand before (Brown et al. 2020, section
+2). The control changes weights: it is trained to fill the gaps of the same examples.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from minift.checkpoint import load, load_tokenizer
 from minift.data.batches import num_examples, take
+from minift.data.world import world_documents
 from minift.data.world_tasks import Example, world_task
 from minift.objectives.causal import shift_right
 from minift.objectives.scores import majority_accuracy
@@ -28,14 +30,7 @@ from minift.recipes.finetuning import FinetuneConfig, finetune, run_model
 from minift.recipes.text_commands import FAMILIES
 from minift.stages import Model
 from minift.studies.nlp.multi_task import T5_BUDGET
-from minift.studies.nlp.self_supervised import (
-    BUDGET,
-    NEXT,
-    QUICK_BUDGET,
-    SPANS,
-    Budget,
-    reader,
-)
+from minift.studies.nlp.self_supervised import BUDGET, NEXT, QUICK_BUDGET, SPANS, Budget, reader
 from minift.studies.results import Results, Row
 from minift.studies.statistics import summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -67,7 +62,7 @@ class Settings:
     num_shown: tuple[int, ...] = (0, 1, 2, 4, 8)  # examples in the prompt
     sizes: tuple[int, ...] = (8, 128)  # examples to train on; 8 are those that prompts draw from
     steps: int = 160  # of training
-    num_test: int = 500
+    num_test: int = 500  # at most, of those that were not read in pretraining
 
 
 # T5 takes too long to learn spans.
@@ -79,32 +74,41 @@ def cells(settings: Settings) -> list[Cell]:
 
 
 def needs(settings: Settings, cell: Cell) -> Ingredient:
-    if cell["model"] == GPT:
-        return reader(settings.gpt, NEXT, cell["seed"])
-    return reader(settings.t5, SPANS, cell["seed"])
+    budget, asked = (settings.gpt, NEXT) if cell["model"] == GPT else (settings.t5, SPANS)
+    return reader(budget, asked, cell["seed"])
 
 
 def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     seed, task = cell["seed"], cell["task"]
     model, tokenizer = load(trunk), load_tokenizer(trunk)
-    test = world_task(task, settings.num_test, seed=seed + 1000, split="test")
-
-    def asked(way: str, model: Model, prompts: list[Prompt]) -> Row:
-        return {"way": way, **judged(model, tokenizer, task, test, prompts)}
+    drawn = world_task(task, 2 * settings.num_test, seed=seed + 1000, split="test")
+    num_documents = needs(settings, cell).arguments["num_documents"]
+    test = unread(task, drawn, world_documents(num_documents, seed=seed))[: settings.num_test]
 
     rows, rng = [], Random(seed)
     pool = world_task(task, max(settings.num_shown), seed=seed)
     for number in settings.num_shown:  # which ones, and in what order, is drawn for each question
         prompts = [prompt(task, each, rng.sample(pool, number)) for each in test]
-        rows.append(asked(f"prompt with {number}", model, prompts))
+        scores = judged(model, tokenizer, task, test, prompts)
+        rows.append({"way": f"prompt with {number}", **scores})
     for size in settings.sizes:
         labelled = world_task(task, size, seed=seed)
         words = [FILLINGS[task][example.label or 0] for example in labelled]
         train = filled_rows(model, tokenizer, [gap(each) for each in labelled], words)
         trained = deepcopy(model)
         finetune(trained, train, config(settings, model.family, size, seed))
-        rows.append(asked(f"trained on {size}", trained, [gap(each) for each in test]))
+        scores = judged(trained, tokenizer, task, test, [gap(each) for each in test])
+        rows.append({"way": f"trained on {size}", **scores})
     return rows
+
+
+def unread(task: str, examples: list[Example], documents: list[list[str]]) -> list[Example]:
+    """The examples that stand in no document, with either filling: a few may be known by heart."""
+    read = set(chain.from_iterable(documents))
+    return [
+        each for each in examples
+        if read.isdisjoint(gap(each).filled(words) for words in FILLINGS[task])
+    ]  # fmt: skip
 
 
 def gap(example: Example) -> Prompt:
@@ -153,9 +157,6 @@ def filled_rows(
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, special_tokens=False)
 
-    def padded(rows: list[list[int]], value: int) -> Tensor:
-        return pad_sequence([torch.tensor(row) for row in rows], True, value)
-
     is_t5, eos_id = model.family == "t5", tokenizer.eos_id
     assert eos_id is not None
     inputs, labels = [], []
@@ -169,7 +170,8 @@ def filled_rows(
             inputs.append([eos_id, *ids(before), *decided])
             labels.append([-100] * len(ids(before)) + [*decided, -100])  # each is the next token
     lengths = torch.tensor([[len(row)] for row in inputs])
-    input_ids, targets = padded(inputs, tokenizer.pad_id), padded(labels, -100)
+    input_ids = pad_sequence(list(map(torch.tensor, inputs)), True, tokenizer.pad_id)
+    targets = pad_sequence(list(map(torch.tensor, labels)), True, -100)
     rows = {
         "input_ids": input_ids,
         "attention_mask": torch.arange(input_ids.shape[1]) < lengths,
@@ -214,8 +216,9 @@ STUDY = Study(
     claim="A pretrained language model answers a task that its text tells of without any label, "
     "and better with examples in the prompt.",
     source="The lecture on GPT and T5. Brown et al. 2020, Language Models are Few-Shot Learners, "
-    "sections 2 and 3.1 (zero, one and few examples; the likelier of several words); Raffel et al. "
-    "2020, T5, section 2.4 (every task as text to text).",
+    "sections 2 and 3.1 (zero, one and few examples; the likelier of several words) and 3.8 "
+    "(entailment, where few examples hardly help); Raffel et al. 2020, T5, section 2.4 (every task "
+    "as text to text).",
     setup="GPT and T5 read about an invented world, once for each seed. Then they are asked, with "
     "no weight changed, in the words of its documents: is an opinion positive (OPINION , so it was "
     "good, or bad), and does one sentence follow from another (ONE , that is, or but not, OTHER). "
@@ -224,9 +227,11 @@ STUDY = Study(
     "their gaps filled, all as one text. They are drawn anew for each question, out of eight of "
     "which four are of each class. The test holds other words than they do. Two things speak "
     "against them: a document of the world keeps to one opinion, and T5 has read 40 tokens at a "
-    "time, which four examples are as long as.\n\nThe controls change weights instead: the model "
-    "is trained to fill the gaps of these eight, or of 128 examples, and then asked with none "
-    "before the question.",
+    "time, which three examples and the question exceed.\n\nSome test sentences, filled rightly, "
+    "stand word for word in the documents: no opinion, but a third to three fifths of the "
+    "entailments. They are dropped, for who answers those may only quote.\n\nThe controls change "
+    "weights instead: the model is trained to fill the gaps of these eight, or of 128 examples, "
+    "and then asked with none before the question.",
     rule="The claim is that for each model and task the prompt without examples lies above the "
     "commonest class, and the prompt with the most of them above that without. The trained ones "
     "are not judged.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from minift.data.world_tasks import WHOLE, world_task
+from minift.data.world import world_documents
 from minift.recipes.report import Report
 from minift.studies.nlp.few_labels import (
     BOTH,
@@ -16,11 +16,13 @@ from minift.studies.nlp.few_labels import (
     STUDY,
     TARGET,
     Settings,
-    config,
+    learn_config,
+    needs,
+    parted,
     run,
-    unlabelled,
+    without,
 )
-from minift.studies.nlp.pretrained import Reading, pretrained
+from minift.studies.nlp.pretrained import Reading
 from minift.studies.results import Results, Row
 from minift.studies.verdict import NOT_SHOWN, REVERSED, SHOWN, verdict_of
 
@@ -29,8 +31,8 @@ READING = Reading(
     hidden_size=16, num_layers=1,
 )  # fmt: skip
 SETTINGS = Settings(
-    READING, ("sentiment",), num_unlabelled=100, target_steps=40, sizes=(4, 20), min_steps=4,
-    min_epochs=2, num_test=32,
+    READING, ("sentiment",), num_rows=200, num_test=32, target_steps=250, sizes=(4, 20),
+    learn_steps=4,
 )  # fmt: skip
 
 
@@ -39,8 +41,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
     """What was read -> a row about the target's words, and one for each number of labels."""
     folder = tmp_path_factory.mktemp("trunk")
     torch.manual_seed(0)
-    reading = pretrained(READING, seed=0)
-    reading.make(folder, **reading.arguments)
+    general = needs(SETTINGS, {"seed": 0})
+    general.make(folder, **general.arguments)
     return {cell["read"]: run(SETTINGS, {**cell, "seed": 0}, folder)
             for cell in STUDY.cells(SETTINGS)}  # fmt: skip
 
@@ -60,19 +62,38 @@ def test_only_who_reads_the_target_fills_in_its_words(rows: dict[str, list[Row]]
     assert found[BOTH] > found[GENERAL] + 0.1
 
 
-def test_unlabelled_text_has_all_words_of_the_test() -> None:
-    documents = unlabelled("sentiment", 2000, seed=2000)
-    assert {len(document) for document in documents} == {2}
-    read = {word for document in documents for text in document for word in text.split()}
-    test = world_task("sentiment", 200, seed=1000, split=WHOLE)
-    assert {word for example in test for word in example.text.split()} <= read
+@pytest.mark.parametrize("task", Settings().tasks)
+def test_no_text_of_the_test_is_labelled_or_read(task: str) -> None:
+    full = Settings()
+    test, rest = parted(task, full.num_rows, full.num_test, seed=0)
+    texts, others = {row.text for row in test}, {row.text for row in rest}
+    assert len(texts) == len(test) == full.num_test
+    assert len(rest) > 5 * full.sizes[-1]
+    assert not texts & others
+    # ... whose words are all there to be read
+    assert {word for text in texts for word in text.split()} <= set(" ".join(others).split())
 
 
-def test_few_labels_get_the_least_number_of_steps() -> None:
-    for size in QUICK.sizes:
-        made = config(QUICK, size, seed=0)
-        assert made.epochs * (size // made.batch_size) >= QUICK.min_steps
-        assert made.epochs >= QUICK.min_epochs
+def test_labelled_rows_have_both_classes_equally_often() -> None:
+    _, rest = parted("sentiment", 400, 50, seed=0)
+    assert [row.label for row in rest[:10]] == [0, 1] * 5
+
+
+def test_general_documents_lose_the_sentences_of_a_test() -> None:
+    documents = world_documents(2000, seed=0)
+    texts = {row.text for row in parted("acceptability", 4000, 500, seed=0)[0]}
+    left = without(texts, documents)
+    assert any(text in texts for document in documents for text in document)
+    assert not any(text in texts for document in left for text in document)
+    assert min(map(len, left)) >= 2
+
+
+def test_few_labels_get_as_many_steps_as_many_labels() -> None:
+    for settings in (QUICK, Settings()):
+        for size in settings.sizes:
+            made = learn_config(settings, size, seed=0)
+            num_steps = made.epochs * max(1, size // made.batch_size)
+            assert settings.learn_steps <= num_steps < 1.01 * settings.learn_steps
 
 
 def planted(few: float, many: float) -> Results:

@@ -27,6 +27,7 @@ from minift.studies.nlp.prompts import (
     log_likelihoods,
     prompt,
     run,
+    unread,
 )
 from minift.studies.nlp.self_supervised import Budget
 from minift.studies.results import Results
@@ -64,6 +65,12 @@ def test_examples_stand_before_with_their_gaps_filled() -> None:
     assert prompt("sentiment", OPINION, [lovely]) == Prompt(
         "what a lovely cake , so it was good . the soup was awful , so it was", "."
     )
+
+
+def test_what_stands_in_a_document_is_not_asked() -> None:
+    other = Example("tom saw a pike .", "tom saw a tool .", label=0)
+    documents = [["tom slept .", "tom saw a pike , that is , tom saw a fish ."]]
+    assert unread("entailment", [PAIR, other], documents) == [other]
 
 
 def parts(folder: Path) -> tuple[Model, Tokenizer]:
