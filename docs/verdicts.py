@@ -1,0 +1,88 @@
+"""Write docs/results/README.md: what the full studies found, judged anew from their results.json.
+
+python train_cv.py study NAME --seed 100    the full form
+python docs/verdicts.py                     after results.json and report.html were copied there
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minift.studies.cv import STUDIES as CV_STUDIES
+from minift.studies.nlp import STUDIES as NLP_STUDIES
+from minift.studies.page import FINDING_COLUMNS, finding_cells, results_of
+from minift.studies.study import Study
+from minift.studies.verdict import RULE, verdict_of
+from minift.training.files import write_text
+
+FOLDER = Path(__file__).parent / "results"
+STUDIES = (*CV_STUDIES, *NLP_STUDIES)
+COLUMNS = ("study", "verdict", "findings shown", "seeds", "runs", "minutes of one core")
+INTRODUCTION = """\
+# What the studies found
+
+Every claim of the chapter as an experiment, in its full form. A study's page (`report.html`) has
+the set-up, the pictures and all tables; `results.json` beside it has every number, seed, setting
+and version. This page is written by `python docs/verdicts.py` from those files, and a test checks
+that it says what they say.
+
+"Not shown" is an outcome like the others: at this scale, with these seeds, the effect is not there
+or cannot be told from chance. What was tried for such claims is in
+[did-not-work.md](../did-not-work.md).
+
+Rates, sizes and rules were chosen on runs of the seeds 0 to 2. The runs here have other seeds, from
+100 on, which nobody had looked at before."""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    done = [(study, measured_of(study)) for study in STUDIES if path_of(study).exists()]
+    missing = [study.name for study in STUDIES if not path_of(study).exists()]
+    parts = [INTRODUCTION, markdown(COLUMNS, [overview(*each) for each in done])]
+    if missing:
+        parts.append(f"Not yet run in full: {', '.join(f'`{name}`' for name in missing)}.")
+    parts.append(RULE)
+    for study, measured in done:
+        findings = study.judge(results_of(measured))
+        parts += [
+            f"## {study.name}: {verdict_of(findings)}",
+            f"{study.claim} ([page]({study.name}/report.html))",
+            markdown(FINDING_COLUMNS, [finding_cells(finding) for finding in findings]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def path_of(study: Study) -> Path:
+    return FOLDER / study.name / "results.json"
+
+
+def measured_of(study: Study) -> dict[str, Any]:
+    return json.loads(path_of(study).read_text(encoding="utf-8"))["measured"]
+
+
+def overview(study: Study, measured: dict[str, Any]) -> list[str]:
+    """The line of a study in the table at the top."""
+    findings = study.judge(results_of(measured))
+    shown = sum(finding.outcome == "shown" for finding in findings)
+    seconds = sum(part["seconds"] for part in measured["cells"] + measured["ingredients"])
+    return [
+        f"[`{study.name}`]({study.name}/report.html)",
+        verdict_of(findings),
+        f"{shown} of {len(findings)}",
+        str(len(measured["seeds"])),
+        str(len(measured["cells"])),
+        f"{seconds / 60:.0f}",
+    ]
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    aligned = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, aligned, *rows))
+
+
+if __name__ == "__main__":
+    write_text(FOLDER / "README.md", page())
+    print(FOLDER / "README.md")

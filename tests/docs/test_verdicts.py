@@ -1,0 +1,48 @@
+"""docs/results holds the full studies, and its page says what they found."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from minift.studies.page import results_of, write_results
+from minift.studies.study import Study
+from minift.studies.verdict import verdict_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("verdicts", DOCS / "verdicts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+verdicts = load_script()
+DONE = [study for study in verdicts.STUDIES if verdicts.path_of(study).exists()]
+
+
+def test_the_page_says_what_the_results_say() -> None:
+    assert (DOCS / "results" / "README.md").read_text(encoding="utf-8") == verdicts.page()
+
+
+@pytest.mark.parametrize("study", DONE, ids=lambda study: study.name)
+def test_a_study_stands_in_full_and_is_judged_by_the_rule_of_today(
+    study: Study, tmp_path: Path
+) -> None:
+    path = verdicts.path_of(study)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    measured = content["measured"]
+    assert measured["form"] == "full"
+    assert len(measured["seeds"]) >= study.seeds
+    assert content["verdict"] == verdict_of(study.judge(results_of(measured)))
+    write_results(study, measured, tmp_path)
+    assert (tmp_path / "results.json").read_bytes() == path.read_bytes()
+    assert (tmp_path / "report.html").read_bytes() == path.with_name("report.html").read_bytes()
