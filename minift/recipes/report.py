@@ -370,6 +370,7 @@ th, td { padding: 0.5rem 1.25rem 0.5rem 0; text-align: left; vertical-align: bas
   border-bottom: 1px solid var(--rule); font-weight: 400; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--quiet); font-size: 0.8125rem; border-bottom-color: var(--quiet); }
+tbody th { min-width: 10rem; }
 @media screen {  /* row names stay in view while a wide table scrolls */
   thead th:first-child:not(.number), tbody th {
     position: sticky; left: 0; background: var(--page);

@@ -153,9 +153,10 @@ def draw_bars(study: Study, report: Report, results: Results) -> None:
 
 
 def finding_cells(finding: Finding) -> list[str]:
-    """A row of the table of findings."""
+    """A row of the table of findings; its short cells are not broken over lines."""
     numbers = _cells(finding.estimate, finding.spec)
-    return [finding.what, *numbers, finding.claimed, finding.outcome]
+    words = (finding.claimed, finding.outcome)
+    return [finding.what, *numbers, *(each.replace(" ", "\N{NO-BREAK SPACE}") for each in words)]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
