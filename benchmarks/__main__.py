@@ -1,4 +1,5 @@
-"""Measure what is asked for, print the table, and write it with every number behind it.
+"""Measure what is asked for, print the table, and write it with every number behind it:
+OUT/tables.md and OUT/results.json.
 
 table     minift beside the tools that people use
 profile   where the time of minift's steps goes, and the share of the machine's peak
@@ -8,32 +9,23 @@ growth    how seconds and memory grow with length, batch, width, vocabulary and 
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, profile, report
 from benchmarks.report import Part, Study
-from benchmarks.runner import WORKLOADS, Settings, load, measure, ratio
+from benchmarks.runner import WORKLOADS, Settings, load, measure
 from minift.recipes.report import format_table
-from minift.training.files import write_text
 
 
 def beside_others(name: str, settings: Settings) -> Part:
     """The rows of a workload, minift beside its peers."""
     workload = load(name)
     timed = measure(name, workload, settings)
-    ratios = [
-        {**row._asdict(), "ratio": ratio(timed[row.ours], timed[row.peer])}
-        for row in workload.rows
-        if row.ours in timed and row.peer in timed
-    ]
-    sides = {side: one._asdict() for side, one in timed.items()}
     return Part(
         rows=report.lines(workload, timed),
         notes=report.left_out(workload),
-        numbers={"rows": ratios, "sides": sides},
+        measured={"sides": {side: one._asdict() for side, one in timed.items()}},
     )
 
 
@@ -56,7 +48,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of each side (default: 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
     parser.add_argument("--data-dir", help="folder of real texts, see benchmarks/texts.py")
-    parser.add_argument("--out", type=Path, metavar="NAME", help="default: runs/benchmarks")
+    parser.add_argument("--out", type=Path, help="folder (default: runs/benchmarks, ...)")
     args = parser.parse_args()
     study = STUDIES[args.study]
     names = args.only or study.names
@@ -65,25 +57,31 @@ def main() -> None:
     if unknown := sorted(set(names) - set(study.names)):
         parser.error(f"--only must be out of {', '.join(study.names)}, got {', '.join(unknown)}")
     out = args.out or Path("runs", "benchmarks" if args.study == "table" else args.study)
+    if out.is_file():
+        parser.error(f"--out must be a folder, got the file {out}")
     settings = Settings(args.rounds, args.threads, args.quick, args.data_dir)
-    about = f"{report.machine()}; {args.threads} threads, {args.rounds} rounds"
+    results: dict[str, Any] = {
+        "machine": report.machine(),
+        "texts": "documentation" if args.data_dir is None else "of --data-dir",
+        "threads": args.threads,
+        "rounds": args.rounds,
+        "is_quick": args.quick,
+        "workloads": {},
+    }
+    about = f"{results['machine']}; {args.threads} threads, {args.rounds} rounds"
     about += ", SMALL SIZES" if args.quick else ""
-    rows: list[Any] = []
+    table: list[list[str]] = []
     notes: list[str] = []
-    numbers: dict[str, Any] = {}
     for name in names:
         print(f"{name} ...", flush=True)
         part = study.part(name, settings)
-        rows += part.rows
+        table += [report.cells(study.columns, row) for row in part.rows]
         notes += [note for note in part.notes if note not in notes]
-        numbers[name] = part.numbers
+        results["workloads"][name] = {"rows": part.rows, **part.measured}
         # After each one, so that a run that is stopped leaves what it has.
-        out.parent.mkdir(parents=True, exist_ok=True)
-        everything = {"machine": about, "settings": asdict(settings), "workloads": numbers}
-        write_text(out.with_suffix(".json"), json.dumps(everything, indent=1) + "\n")
-        parts = [about, study.note, report.markdown(study.columns, rows), *notes]
-        write_text(out.with_suffix(".md"), "\n\n".join(parts) + "\n")
-    print(about, study.note, format_table(study.columns, rows), *notes, sep="\n")
+        markdown = report.markdown(study.columns, table)
+        report.write(out, results, [about, study.note, markdown, *notes])
+    print(about, study.note, format_table(list(study.columns), table), *notes, sep="\n")
 
 
 if __name__ == "__main__":

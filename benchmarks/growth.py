@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import tokens
-from benchmarks.report import Part
+from benchmarks.report import Columns, Line, Part
 from benchmarks.runner import (
     Settings,
     begin,
@@ -70,7 +70,16 @@ GROWING = {
     "corpus": (1, 10, 100),  # MB
 }
 NAMES = tuple(GROWING)
-COLUMNS = ("cost of", "grows", "size", "s", "exponent", "µs a token", "MB", "exponent")
+COLUMNS: Columns = {
+    "cost of": str,
+    "grows": str,
+    "size": str,
+    "s": "{:.4g}".format,
+    "exponent": "{:.2f}".format,
+    "µs a token": "{:.3g}".format,
+    "MB": "{:.0f}".format,
+    "exponent of MB": "{:.2f}".format,
+}
 NOTE = (
     "s: median; exponent: of the cost in the size, between this row and the one above: 1 is "
     "linear, 2 quadratic. MB: the peak over what the imports take, of all processes together."
@@ -99,25 +108,22 @@ def part(name: str, settings: Settings) -> Part:
     return Part(
         rows=[row for label, found in points.items() for row in rows(label, grows, found)],
         notes=[],
-        numbers={label: [point._asdict() for point in found] for label, found in points.items()},
+        measured={label: [point._asdict() for point in found] for label, found in points.items()},
     )
 
 
-def rows(label: str, grows: str, points: Sequence[Point]) -> list[tuple[str, ...]]:
+def rows(label: str, grows: str, points: Sequence[Point]) -> list[Line]:
     """A line for each size, with the exponents from one to the next."""
-    lines: list[tuple[str, ...]] = []
+    lines: list[Line] = []
     for before, point in zip([None, *points], points):
         seconds = median(point.seconds)
-        powers = ["", ""]
+        line = {"cost of": label, "grows": grows, "size": point.size, "s": seconds}
+        line |= {"µs a token": 1e6 * seconds / point.num_tokens, "MB": point.memory}
         if before is not None:
             growth = point.size / before.size
-            powers = [
-                f"{exponent(growth, seconds / median(before.seconds)):.2f}",
-                f"{exponent(growth, point.memory / before.memory):.2f}",
-            ]
-        per_token = f"{1e6 * seconds / point.num_tokens:.3g}"
-        cells = (f"{seconds:.4g}", powers[0], per_token, f"{point.memory:.0f}", powers[1])
-        lines.append((label, grows, str(point.size), *cells))
+            line["exponent"] = exponent(growth, seconds / median(before.seconds))
+            line["exponent of MB"] = exponent(growth, point.memory / before.memory)
+        lines.append(line)
     return lines
 
 

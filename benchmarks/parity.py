@@ -1,4 +1,4 @@
-"""How far minift is from the reference libraries: `python -m benchmarks.parity`, two tables.
+"""How far minift is from the reference libraries: two tables, by `python -m benchmarks.parity`.
 
 Models: small ones of each library, made at a fixed seed, are read by us, computed on both sides and
 handed back. Texts have different lengths and are padded; BERT's are pairs.
@@ -29,7 +29,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice, product, zip_longest
+from itertools import islice, product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 import minift
 from benchmarks.peers import prepare_torchvision
-from benchmarks.report import machine
+from benchmarks.report import Columns, Line, cells, machine, markdown, write
 from minift import interop
 from minift.data.docs import read_documentation
 from minift.objectives.causal import shift_labels, shift_right
@@ -49,10 +49,36 @@ from minift.tokenizers import ByteBPE, Unigram, WordPiece
 from minift.training.files import write_text
 
 PACKAGES = ["gensim", "sentencepiece", "tiktoken", "timm", "torchvision", "transformers"]
-MODELS = "model | reference | load | layers | logits | loss | gradient | generation | export"
-TOKENIZERS = "tokenizer | tokens | reference | compared | different | the first that differs"
 Batch = dict[str, Tensor]
-Row = Sequence[str]
+
+
+def of_largest(found: dict[str, float]) -> str:
+    return "{difference:.2g} of {largest:.3g}".format_map(found)
+
+
+def exported(found: dict[str, float]) -> str:
+    return of_largest(found) + (f", {found['astray']} astray" if found.get("astray") else "")
+
+
+MODELS: Columns = {
+    "model": str,
+    "reference": str,
+    "load": "{matched} / {missing} / {unexpected}".format_map,
+    "layers": of_largest,
+    "logits": of_largest,
+    "loss": of_largest,
+    "gradient": "{:.2g}".format,
+    "generation": "{same} of {compared}".format_map,
+    "export": exported,
+}
+TOKENIZERS: Columns = {
+    "tokenizer": str,
+    "reference": str,
+    "tokens": "{:,}".format,
+    "compared": "{:,}".format,
+    "different": "{:,}".format,
+    "the first that differs": str,
+}
 
 V, C, F, L, H, S, T = 199, 64, 128, 3, 4, 33, 13  # as in the models; S of texts, T of T5's answers
 NUM_CLASSES, NUM_NEW_TOKENS = 10, 20
@@ -67,7 +93,7 @@ TRANSFORMERS: dict[str, tuple[str, dict[str, Any]]] = {  # their class and its s
 }
 
 
-def transformer_row(label: str, folder: Path) -> Row:
+def transformer_row(label: str, folder: Path) -> Line:
     import transformers
 
     name, settings = TRANSFORMERS[label]
@@ -94,24 +120,27 @@ def transformer_row(label: str, folder: Path) -> Row:
     loss, _ = (bert_loss if label == "BERT" else loss_of)(ours, batch)
     loss.backward()
     theirs(**asked).loss.backward()
-    generation = "" if label == "BERT" else generated(ours, theirs, inputs)
+    generation = None if label == "BERT" else generated(ours, theirs, inputs)
 
     minift.save(ours, folder / "ours", layout="huggingface")
     again, info = kind.from_pretrained(folder / "ours", output_loading_info=True)
     with torch.no_grad():
         reread = logits_of(again.eval()(**asked))
-    num_astray = sum(map(len, info.values()))
     gradients_as_weights(ours)
     minift.save(ours, folder / "gradients", layout="huggingface")
-    return (
-        *(label, "transformers", loaded(report)),
-        apart(layers, hidden, mask),
-        apart([found] if isinstance(found, Tensor) else found, logits_of(expected), mask),
-        apart([loss], [expected.loss]),
-        gradients_apart(kind.from_pretrained(folder / "gradients"), theirs),
-        generation,
-        apart(reread, logits_of(expected), mask) + (f", {num_astray} astray" * (num_astray > 0)),
-    )
+    logits = logits_of(expected)
+    export = apart(reread, logits, mask) | {"astray": sum(map(len, info.values()))}
+    return {
+        "model": label,
+        "reference": "transformers",
+        "load": loaded(report),
+        "layers": apart(layers, hidden, mask),
+        "logits": apart([found] if isinstance(found, Tensor) else found, logits, mask),
+        "loss": apart([loss], [expected.loss]),
+        "gradient": gradients_apart(kind.from_pretrained(folder / "gradients"), theirs),
+        "generation": generation,
+        "export": export,
+    }
 
 
 def texts_for(label: str) -> tuple[Batch, Batch]:
@@ -135,7 +164,7 @@ def texts_for(label: str) -> tuple[Batch, Batch]:
     return {**asked, "decoder_input_ids": shift_right(answers, 0)}, asked
 
 
-def generated(ours: Any, theirs: Any, inputs: Batch) -> str:
+def generated(ours: Any, theirs: Any, inputs: Batch) -> dict[str, int]:
     prompts = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if "decoder_input_ids" not in inputs:  # GPT's texts are turned round: padding on the left
         prompts = {name: values.flip(1) for name, values in prompts.items()}
@@ -143,10 +172,10 @@ def generated(ours: Any, theirs: Any, inputs: Batch) -> str:
     expected = theirs.generate(**prompts, max_new_tokens=NUM_NEW_TOKENS, do_sample=False)
     found = ours.generate(**prompts, max_new_tokens=NUM_NEW_TOKENS, temperature=0)
     same = found[:, -NUM_NEW_TOKENS:] == expected[:, -NUM_NEW_TOKENS:]
-    return f"{int(same.sum())} of {same.numel()}"
+    return {"same": int(same.sum()), "compared": same.numel()}
 
 
-def resnet_row(name: str, library: str, folder: Path) -> Row:
+def resnet_row(name: str, library: str, folder: Path) -> Line:
     make = getattr(importlib.import_module(f"{library}.models"), name)
     torch.manual_seed(0)
     theirs, again = (make(num_classes=NUM_CLASSES).eval() for _ in range(2))
@@ -167,7 +196,7 @@ def resnet_row(name: str, library: str, folder: Path) -> Row:
     with torch.no_grad():
         logits, found, reread = theirs(images), ours(images), again(images)
         layers = list(ours.trunk.outputs(ours.prepare(images)).values())
-    cells = apart(layers, hidden), apart([found], [logits])
+    layers_apart = apart(layers, hidden)  # before the hooks catch what comes next
     expected = nn.functional.cross_entropy(theirs.train()(images), batch["labels"])
     loss, _ = loss_of(ours.train(), batch)
     expected.backward()
@@ -175,14 +204,19 @@ def resnet_row(name: str, library: str, folder: Path) -> Row:
     gradients_as_weights(ours)
     interop.save_resnet(ours, folder / "gradients.pth")
     again.load_state_dict(torch.load(folder / "gradients.pth", weights_only=True))
-    return (
-        *(name, library, loaded(report), *cells),
-        *(apart([loss], [expected]), gradients_apart(again, theirs), ""),
-        apart([reread], [logits]),
-    )
+    return {
+        "model": name,
+        "reference": library,
+        "load": loaded(report),
+        "layers": layers_apart,
+        "logits": apart([found], [logits]),
+        "loss": apart([loss], [expected]),
+        "gradient": gradients_apart(again, theirs),
+        "export": apart([reread], [logits]),
+    }
 
 
-def word2vec_row(is_binary: bool, folder: Path) -> Row:
+def word2vec_row(is_binary: bool, folder: Path) -> Line:
     from gensim.models import KeyedVectors
 
     words = ["the", "naïve", "日本", "😀", "e\u0301", "</s>", *(f"word{n}" for n in range(494))]
@@ -197,9 +231,12 @@ def word2vec_row(is_binary: bool, folder: Path) -> Row:
     report = interop.Report("", matched, sorted(missing), sorted(unexpected))
     interop.save_word2vec(model, tokenizer, folder / "ours", binary=is_binary)
     again = KeyedVectors.load_word2vec_format(str(folder / "ours"), binary=is_binary)
-    export = apart([torch.tensor(again[words])], [torch.tensor(theirs[words])])
-    label = f"word2vec, {'binary' if is_binary else 'text'}"
-    return label, "gensim", loaded(report), *[""] * 5, export
+    return {
+        "model": f"word2vec, {'binary' if is_binary else 'text'}",
+        "reference": "gensim",
+        "load": loaded(report),
+        "export": apart([torch.tensor(again[words])], [torch.tensor(theirs[words])]),
+    }
 
 
 @torch.no_grad()
@@ -217,7 +254,7 @@ def gradients_as_weights(model: nn.Module) -> None:
         weight.copy_(torch.zeros_like(weight) if weight.grad is None else weight.grad)
 
 
-def gradients_apart(written: nn.Module, theirs: nn.Module) -> str:
+def gradients_apart(written: nn.Module, theirs: nn.Module) -> float:
     """`written` has for weights the gradients that `theirs` should have."""
     expected = {name: weight.grad for name, weight in theirs.named_parameters()}
     top = max(gradient.abs().max() for gradient in expected.values())
@@ -226,10 +263,12 @@ def gradients_apart(written: nn.Module, theirs: nn.Module) -> str:
         largest = expected[name].abs().max()
         scale = largest if largest > 1e-6 * top else top
         gaps.append((weight.detach() - expected[name]).abs().max() / scale)
-    return number(torch.stack(gaps).max())
+    return torch.stack(gaps).max().item()
 
 
-def apart(found: Iterable[Tensor], expected: Iterable[Tensor], mask: Tensor | None = None) -> str:
+def apart(
+    found: Iterable[Tensor], expected: Iterable[Tensor], mask: Tensor | None = None
+) -> dict[str, float]:
     """Largest difference, of the largest number; of (B, S, ...), as `mask` is, at real tokens."""
     gaps, sizes = [], []
     for one, other in zip(found, expected, strict=True):
@@ -237,15 +276,13 @@ def apart(found: Iterable[Tensor], expected: Iterable[Tensor], mask: Tensor | No
         one, other = (one[mask], other[mask]) if is_text else (one, other)
         gaps.append((one - other).detach().abs().max())
         sizes.append(other.detach().abs().max())
-    return f"{number(torch.stack(gaps).max())} of {torch.stack(sizes).max():.3g}"
+    largest = torch.stack(sizes).max().item()
+    return {"difference": torch.stack(gaps).max().item(), "largest": largest}
 
 
-def number(value: Tensor) -> str:
-    return f"{value:.1e}" if value else "0"
-
-
-def loaded(report: interop.Report) -> str:
-    return f"{len(report.matched)} / {len(report.missing)} / {len(report.unexpected)}"
+def loaded(report: interop.Report) -> dict[str, int]:
+    names = ("matched", "missing", "unexpected")
+    return {name: len(getattr(report, name)) for name in names}
 
 
 def logits_of(output: Any) -> list[Tensor]:
@@ -253,7 +290,7 @@ def logits_of(output: Any) -> list[Tensor]:
     return [output[name] for name in names if name in output]
 
 
-def model_rows() -> Iterator[Row]:
+def model_rows() -> Iterator[Line]:
     nets = product(("resnet18", "resnet50"), ("torchvision", "timm"))
     rows = [partial(resnet_row, *net) for net in nets]
     rows += [partial(transformer_row, label) for label in TRANSFORMERS]
@@ -298,7 +335,7 @@ def read_texts(data_dir: Path | None) -> list[str]:
     return [*dict.fromkeys(texts)]
 
 
-def tokenizer_rows(data_dir: Path | None, work: Path) -> Iterator[Row]:
+def tokenizer_rows(data_dir: Path | None, work: Path) -> Iterator[Line]:
     import sentencepiece
     import tiktoken
     import tokenizers
@@ -313,55 +350,52 @@ def tokenizer_rows(data_dir: Path | None, work: Path) -> Iterator[Row]:
         else:
             train(texts, vocab_size=4000).save(work / name, layout="huggingface")
         ours: Any = minift.load_tokenizer(work / name)
-        label = name, f"{len(ours):,}"
+        label = {"tokenizer": name, "tokens": len(ours)}
         found = [ours.encode(text) for text in texts]
         theirs = AutoTokenizer.from_pretrained(work / name)
         by = f"transformers {type(theirs).__name__}"
-        yield *label, by, *differing(texts, found, theirs(texts)["input_ids"])
+        yield {**label, "reference": by, **differing(texts, found, theirs(texts)["input_ids"])}
         if name == "gpt2":  # from our files, for its own are on the network
             ranks = {ours.decode_bytes([index]): index for index in range(ours.eos_id)}
             special = {"<|endoftext|>": ours.eos_id}
             parts = dict(pat_str=GPT2_WORDS, mergeable_ranks=ranks, special_tokens=special)
             expected = tiktoken.Encoding(name, **parts).encode_batch(texts, allowed_special="all")
-            yield *label, "tiktoken", *differing(texts, found, expected)
+            yield {**label, "reference": "tiktoken", **differing(texts, found, expected)}
         if name == "t5":
             model = sentencepiece.SentencePieceProcessor(model_file=f"{work / name}/spiece.model")
             found = [ours.encode(text, special_tokens=False) for text in texts]
-            yield *label, "sentencepiece", *differing(texts, found, model.encode(texts))
+            expected = model.encode(texts)
+            yield {**label, "reference": "sentencepiece", **differing(texts, found, expected)}
 
     trained = tokenizers.ByteLevelBPETokenizer()
     trained.train_from_iterator(texts, 8000, special_tokens=["<|endoftext|>"], show_progress=False)
     expected = [tuple(pair) for pair in json.loads(trained.to_str())["model"]["merges"]]
     found = ByteBPE.train(texts, 8000).merges
     merges = [f"{left} {right}" for left, right in found]
-    yield "learning BPE: merges", "8,000", "tokenizers", *differing(merges, found, expected)
+    label = {"tokenizer": "learning BPE: merges", "tokens": 8000}
+    yield {**label, "reference": "tokenizers", **differing(merges, found, expected)}
 
 
-def differing(names: Sequence[str], found: Sequence[Any], expected: Sequence[Any]) -> Row:
+def differing(names: Sequence[str], found: Sequence[Any], expected: Sequence[Any]) -> Line:
     """How many are compared, how many differ, and the name of the first of these."""
     rows = [*zip_longest(names, found, expected)]
     wrong = [name for name, one, other in rows if one != other]
-    first = ascii(wrong[0]).replace("|", "\\|")[:60] if wrong else ""
-    return f"{len(rows):,}", f"{len(wrong):,}", first
-
-
-def table(columns: str, rows: Iterable[Row]) -> str:
-    lines = []
-    head = columns.split(" | ")
-    for cells in chain([head, ["---"] * len(head)], rows):
-        lines.append(f"| {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
-    return "\n".join(lines)
+    first = ascii(wrong[0])[:60] if wrong else None
+    return {"compared": len(rows), "different": len(wrong), "the first that differs": first}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
     parser.add_argument("--only", choices=("models", "tokenizers"), help="one of the tables")
     parser.add_argument("--data-dir", type=Path, metavar="FOLDER", help="texts and vocabularies")
-    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the tables there, too")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/parity"), help="folder (default: runs/parity)"
+    )
     args = parser.parse_args()
     if args.data_dir is not None and not args.data_dir.is_dir():
         parser.error(f"--data-dir must be a folder, got {args.data_dir}")
+    if args.out.is_file():
+        parser.error(f"--out must be a folder, got the file {args.out}")
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         parser.error(f"needs {', '.join(missing)}; README.md says how to install them (Tests)")
@@ -371,14 +405,26 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(1)  # more would only wait for each other in models as small as these
-    parts = [machine()]
-    if args.only != "tokenizers":
-        parts.append(table(MODELS, model_rows()))
-    if args.only != "models":
-        with tempfile.TemporaryDirectory() as work:
-            parts.append(table(TOKENIZERS, tokenizer_rows(args.data_dir, Path(work))))
-    if args.out is not None:
-        write_text(args.out, "\n\n".join(parts) + "\n")
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "texts": "documentation" if args.data_dir is None else "of --data-dir",
+    }
+    tables = [results["machine"]]
+    with tempfile.TemporaryDirectory() as work:
+        studies = {
+            "models": (MODELS, model_rows()),
+            "tokenizers": (TOKENIZERS, tokenizer_rows(args.data_dir, Path(work))),
+        }
+        for name in [args.only] if args.only else studies:
+            columns, rows = studies[name]
+            results[name], table = [], []
+            for row in rows:
+                results[name].append(row)
+                table.append(cells(columns, row))
+                print(*table[-1], sep=" | ", flush=True)
+            tables.append(markdown(columns, table))
+            # After each table, so that a run that is stopped leaves what it has.
+            write(args.out, results, tables)
 
 
 if __name__ == "__main__":

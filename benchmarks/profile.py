@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, record_function
 from torch.profiler import profile as torch_profile
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from benchmarks.report import Part
+from benchmarks.report import Columns, Line, Part
 from benchmarks.runner import Settings, Work, begin, load, prepared, repeat
 
 # What is called in such a module is of this kind, whatever it is.
@@ -66,7 +66,14 @@ NOTE = (
     "stands between those, its dropout too; sums: residuals, gradients added up, and the like; "
     "bookkeeping: what computes nothing, the autograd engine too; outside: Python, and files."
 )
-COLUMNS = ("work", "s", "GFLOP", "GFLOP/s", "peak", *KINDS)
+COLUMNS: Columns = {
+    "work": str,
+    "s": "{:.4f}".format,
+    "GFLOP": "{:.3g}".format,
+    "GFLOP/s": "{:.1f}".format,
+    "peak": "{:.0%}".format,
+    **dict.fromkeys(KINDS, "{:.0f}".format),
+}
 # Another peak; other kernels; not what one uses; hardly more than the frozen part's one pass.
 LEFT_OUT = ("bf16", "compiled", "written out", "head")
 MAX_STEPS = 80  # of a run: word2vec takes a thousand, all alike
@@ -101,16 +108,19 @@ def part(name: str, settings: Settings) -> Part:
     return Part(
         rows=[row(label, found, peak) for label, found in profiles.items()],
         notes=[f"The machine's peak: {peak / 1e9:.0f} GFLOP/s.", *filter(None, others)],
-        numbers={"peak": peak, "sides": {key: one._asdict() for key, one in profiles.items()}},
+        measured={
+            "peak GFLOP/s": peak / 1e9,
+            "sides": {label: found._asdict() for label, found in profiles.items()},
+        },
     )
 
 
-def row(label: str, found: Profile, peak: float) -> tuple[str, ...]:
+def row(label: str, found: Profile, peak: float) -> Line:
     seconds = median(found.seconds)
     rate = found.flops / seconds
-    products = [f"{found.flops / 1e9:.3g}", f"{rate / 1e9:.1f}", f"{rate / peak:.0%}"]
-    shares = (f"{100 * found.shares[kind]:.0f}" for kind in KINDS)
-    return (label, f"{seconds:.4f}", *(products if found.flops else ["", "", ""]), *shares)
+    products = {"GFLOP": found.flops / 1e9, "GFLOP/s": rate / 1e9, "peak": rate / peak}
+    shares = {kind: 100 * found.shares[kind] for kind in KINDS}
+    return {"work": label, "s": seconds, **(products if found.flops else {}), **shares}
 
 
 def rest(label: str, found: Profile) -> str:

@@ -19,18 +19,15 @@ def parity(monkeypatch):
     return importlib.import_module("benchmarks.parity")
 
 
-def gap(cell: str) -> float:
-    return float(cell.split(" of ")[0])
-
-
 def test_the_largest_difference_is_found_at_real_tokens(parity):
     ones, mask = torch.ones(2, 3, 4), torch.tensor([[True] * 3, [True, False, False]])
     other = ones.clone()
     other[1, 2] = 9.0  # padding
-    assert parity.apart([ones], [other], mask) == "0 of 1"
+    assert parity.apart([ones], [other], mask) == {"difference": 0, "largest": 1}
     other[1, 0, 3] = 1.5
-    assert parity.apart([ones, ones], [ones, other], mask) == "5.0e-01 of 1.5"
-    assert parity.apart([ones * torch.nan], [ones]) == "nan of 1"
+    found = parity.apart([ones, ones], [ones, other], mask)
+    assert found == {"difference": 0.5, "largest": 1.5}
+    assert parity.of_largest(parity.apart([ones * torch.nan], [ones])) == "nan of 1"
 
 
 def test_gradients_are_compared_by_the_size_of_each(parity):
@@ -38,16 +35,34 @@ def test_gradients_are_compared_by_the_size_of_each(parity):
     for weight, other, size in zip(theirs.parameters(), written.parameters(), (1000.0, 1.0)):
         weight.grad = torch.full_like(weight, size)
         nn.init.constant_(other, size)
-    assert parity.gradients_apart(written, theirs) == "0"
+    assert parity.gradients_apart(written, theirs) == 0
     nn.init.constant_(written.bias, 1.5)
-    assert parity.gradients_apart(written, theirs) == "5.0e-01"
+    assert parity.gradients_apart(written, theirs) == 0.5
 
 
 def test_texts_with_other_ids_are_counted_and_the_first_is_shown(parity):
     ids, other = [[1], [2, 3], [4]], [[1], [2], [5]]
-    assert parity.differing(["a", "b|", "c"], ids, ids) == ("3", "0", "")
-    assert parity.differing(["a", "b|", "c"], ids, other) == ("3", "2", r"'b\|'")
-    assert parity.differing(["a"], ids[:1], ids)[:2] == ("3", "2")  # merges that only they have
+
+    def cells(*compared):
+        return parity.cells(parity.TOKENIZERS, parity.differing(*compared))[-3:]
+
+    assert cells(["a", "ß", "c"], ids, ids) == ["3", "0", ""]
+    assert cells(["a", "ß", "c"], ids, other) == ["3", "2", r"'\xdf'"]
+    assert cells(["a"], ids[:1], ids)[:2] == ["3", "2"]  # merges that only they have
+
+
+def test_the_cells_of_a_model_show_its_numbers(parity):
+    gap = {"difference": 1.25e-6, "largest": 4.3211}
+    row = {
+        **{"model": "BERT", "reference": "transformers"},
+        **{"load": {"matched": 63, "missing": 1, "unexpected": 0}, "layers": gap, "logits": gap},
+        **{"loss": {"difference": 0.0, "largest": 6.0}, "gradient": 0.0},
+        **{"generation": {"same": 79, "compared": 80}, "export": {**gap, "astray": 2}},
+    }
+    assert parity.cells(parity.MODELS, row) == [
+        *("BERT", "transformers", "63 / 1 / 0", "1.3e-06 of 4.32", "1.3e-06 of 4.32"),
+        *("0 of 6", "0", "79 of 80", "1.3e-06 of 4.32, 2 astray"),
+    ]
 
 
 @pytest.mark.parity
@@ -56,14 +71,14 @@ def test_a_row_says_that_both_compute_the_same(parity, tmp_path, label):
     pytest.importorskip("transformers")
     pytest.importorskip("safetensors")
 
-    row = dict(zip(parity.MODELS.split(" | "), parity.transformer_row(label, tmp_path)))
+    row = parity.transformer_row(label, tmp_path)
 
-    assert row["load"].endswith(" / 0 / 0")
-    assert max(gap(row["layers"]), gap(row["logits"]), gap(row["loss"])) < 1e-4
-    assert gap(row["gradient"]) < 1e-4
-    assert row["generation"] == ("" if label == "BERT" else "80 of 80")
-    assert gap(row["export"]) == 0
-    assert "astray" not in row["export"]
+    assert row.keys() == parity.MODELS.keys()
+    assert row["load"]["missing"] == row["load"]["unexpected"] == 0
+    assert max(row[column]["difference"] for column in ("layers", "logits", "loss")) < 1e-4
+    assert row["gradient"] < 1e-4
+    assert row["generation"] == (None if label == "BERT" else {"same": 80, "compared": 80})
+    assert row["export"]["difference"] == row["export"]["astray"] == 0
 
 
 @pytest.mark.parity
@@ -80,7 +95,8 @@ def test_a_row_shows_a_weight_that_is_read_wrongly(parity, tmp_path, monkeypatch
     monkeypatch.setattr(
         parity.interop, "load_folder", partial(read_wrongly, parity.interop.load_folder)
     )
-    row = dict(zip(parity.MODELS.split(" | "), parity.transformer_row("BERT", tmp_path)))
+    row = parity.transformer_row("BERT", tmp_path)
 
-    for column in ("layers", "logits", "loss", "gradient", "export"):
-        assert gap(row[column]) > 1e-5, column
+    assert row["gradient"] > 1e-5
+    for column in ("layers", "logits", "loss", "export"):
+        assert row[column]["difference"] > 1e-5, column

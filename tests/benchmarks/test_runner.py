@@ -78,14 +78,52 @@ def test_the_table_has_medians_ratio_memory_and_figures(runner, report):
         "peer": timed(runner, (2.0, 3.0, 2.0), (9.9, 3.5), memory=200.0),
     }
     rows = report.lines(workload, sides)
-    assert rows == [
-        ("step", "peer", "1.000", "2.000", "2.00", "1.2", "100", "200", "0.50", "0.7", "3", "3.5")
+    assert [report.cells(report.COLUMNS, row) for row in rows] == [
+        ["step", "peer", "1.000", "2.000", "2.00", "1.2", "100", "200", "0.50", "0.7", "3", "3.5"]
     ]
-    assert (
-        report.markdown(report.COLUMNS, rows)
-        .splitlines()[2]
-        .startswith("| step | peer | 1.000 | 2.000 |")
-    )
+
+
+def test_a_cell_is_empty_without_a_value_and_a_bar_in_it_parts_no_cells(report):
+    columns = {"text": str, "beside": str, "ratio": "{:.1f}".format}
+    cells = report.cells(columns, {"text": "a|b", "beside": None})
+    assert report.markdown(columns, [cells]).splitlines() == [
+        "| text | beside | ratio |",
+        "| --- | --- | ---: |",
+        r"| a\|b |  |  |",
+    ]
+
+
+def test_the_results_hold_in_full_what_the_tables_round(report, monkeypatch, tmp_path, capsys):
+    main = importlib.import_module("benchmarks.__main__")
+    part = report.Part([{"work": "step", "ratio": 2 / 3}], ["a note"], {"seconds": [0.1]})
+    columns = {"work": str, "beside": str, "ratio": "{:.2f}".format}
+    study = report.Study(("one", "two"), columns, "what it is", lambda *_: part)
+    monkeypatch.setitem(main.STUDIES, "table", study)
+    out, data = tmp_path / "new" / "out", tmp_path / "data"
+    arguments = ["benchmarks", "--data-dir", str(data), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", arguments)
+
+    main.main()
+
+    text, table = (out / "results.json").read_text(), (out / "tables.md").read_text()
+    one = {"rows": [{"work": "step", "ratio": 2 / 3}], "seconds": [0.1]}
+    assert json.loads(text)["workloads"] == {"one": one, "two": one}
+    assert str(tmp_path) not in text + table
+    assert table.count("| step |  | 0.67 |") == 2
+    assert table.endswith("\n\na note\n")
+
+
+@pytest.mark.parametrize("name", ["__main__", "parity"])
+def test_a_file_is_no_place_for_the_results(runner, monkeypatch, tmp_path, capsys, name):
+    path = tmp_path / "all.md"
+    path.write_text("kept")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--out", str(path)])
+
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(f"benchmarks.{name}").main()
+
+    assert stopped.value.code == 2
+    assert "--out must be a folder, got the file" in capsys.readouterr().err
 
 
 def test_every_row_has_its_sides(runner, monkeypatch):
@@ -103,21 +141,21 @@ def test_a_run_prints_the_table_and_writes_it(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--threads", "1", "--rounds", "2"]
 
     done = subprocess.run(
-        [*command, "--only", "adam", "loading", "--out", tmp_path / "new" / "all"],
+        [*command, "--only", "adam", "loading", "--out", tmp_path / "new"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
 
     assert done.returncode == 0, done.stderr
-    workloads = json.loads((tmp_path / "new" / "all.json").read_text())["workloads"]
+    workloads = json.loads((tmp_path / "new" / "results.json").read_text())["workloads"]
     for workload in workloads.values():
         for side in workload["sides"].values():
             assert len(side["seconds"]) == 2
             assert len(side["figures"]) == 3
             assert side["memory"] > 0
         assert workload["rows"][0]["ratio"] > 0
-    table = (tmp_path / "new" / "all.md").read_text()
+    table = (tmp_path / "new" / "tables.md").read_text()
     assert "| 20 AdamW steps | torch, fused |" in table
     assert "| loading BERT-base | transformers |" in table
     assert "torch, fused" in done.stdout
@@ -132,7 +170,7 @@ def test_the_sides_of_a_row_do_the_same_work(name, tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--threads", "1", "--rounds", "1"]
 
     done = subprocess.run(
-        [*command, "--only", name, "--out", tmp_path / "all"],
+        [*command, "--only", name, "--out", tmp_path],
         cwd=ROOT,
         capture_output=True,
         text=True,
