@@ -143,12 +143,13 @@ def lines(axes: Any, of: Results, figure: str, x: str, by: str, labels: dict[str
     axes.legend()
 
 
-def bars(axes: Any, of: Results, figure: str, by: str, labels: dict[str, Any]) -> None:
-    """A bar a level of `by`, with the standard deviation over the seeds."""
+def bars(axes: Any, of: Results, figure: str, by: str, labels: dict[str, Any], chance: str) -> None:
+    """A bar a level of `by`, with the standard deviation over the seeds; a line at chance."""
     drawn = of.bars(figure, by=by)
     names = list(drawn["values"])
     axes.barh(names, drawn["values"].values(), xerr=list(drawn["spread"].values()),
               color=COLOURS[0], alpha=0.7, capsize=2)  # fmt: skip
+    axes.axvline(of.summary(chance).mean, color=COLOURS[7], linestyle="--", linewidth=1)
     axes.invert_yaxis()
     axes.set(**labels)
 
@@ -162,7 +163,7 @@ def target_size(figure: Any) -> None:
 
 def frozen(figure: Any) -> None:
     labels = {"xlabel": "accuracy of the old head on the source, after training"}
-    bars(figure.subplots(), results("frozen"), "source_accuracy", "way", labels)
+    bars(figure.subplots(), results("frozen"), "source_accuracy", "way", labels, "source_chance")
 
 
 def convergence(figure: Any) -> None:
@@ -179,8 +180,8 @@ def other_tasks(figure: Any) -> None:
     found = results("other-tasks")
     fewest = Results(found.where(size=min(found.levels("size"))).rows)
     left, right = figure.subplots(1, 2, sharey=True)
-    bars(left, fewest, "mean_iou", "method", {"xlabel": "masks: mean IoU"})
-    bars(right, fewest, "box_iou", "method", {"xlabel": "boxes: IoU"})
+    bars(left, fewest, "mean_iou", "method", {"xlabel": "masks: mean IoU"}, "background")
+    bars(right, fewest, "box_iou", "method", {"xlabel": "boxes: IoU"}, "mean_box")
 
 
 def objectives(figure: Any) -> None:
@@ -198,7 +199,8 @@ def objectives(figure: Any) -> None:
 
 
 def tuning(figure: Any) -> None:
-    bars(figure.subplots(), results("tuning"), "accuracy", "method", {"xlabel": "accuracy"})
+    labels = {"xlabel": "accuracy"}
+    bars(figure.subplots(), results("tuning"), "accuracy", "method", labels, "majority")
 
 
 PICTURES: dict[str, Callable[[], torch.Tensor]] = {
