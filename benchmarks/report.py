@@ -89,21 +89,21 @@ def left_out(workload: Workload) -> list[str]:
 
 
 def write(folder: Path, numbers: dict[str, Any], tables: Iterable[str]) -> None:
-    """Leave results.json and tables.md; the latter consists of paragraphs."""
+    """Leave results.json, and tables.md with a blank line between two of `tables`."""
     write_text(folder / "results.json", json.dumps(numbers, indent=1) + "\n")
     write_text(folder / "tables.md", "\n\n".join(tables) + "\n")
 
 
 def cells(columns: Columns, line: Line) -> list[str]:
     """The values of a line as they are shown; empty where there is none."""
-    values = ((write, line.get(heading)) for heading, write in columns.items())
-    return ["" if value is None else write(value) for write, value in values]
+    values = ((shown, line.get(heading)) for heading, shown in columns.items())
+    return ["" if value is None else shown(value) for shown, value in values]
 
 
 def markdown(columns: Collection[str], rows: Iterable[Sequence[str]]) -> str:
     aligned = ["---"] * 2 + ["---:"] * (len(columns) - 2)
-    escaped = ([cell.replace("|", "\\|") for cell in cells] for cells in rows)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, aligned, *escaped))
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, aligned, *escaped))
 
 
 def machine() -> str:
