@@ -154,8 +154,7 @@ def plan(groups: Sequence[str], bert: Path | None, is_quick: bool) -> list[Run]:
     runs = (digits() if "digits" in groups else []) + (reviews() if "reviews" in groups else [])
     for group, folder in (("paraphrases", "mrpc"), ("sentiment", "sst2")):
         if group in groups:
-            model = None if bert is None else minift.load(bert)
-            if bert is None or model.family != "bert":
+            if bert is None or (model := minift.load(bert)).family != "bert":
                 raise ValueError(f"--bert must name the folder of a BERT, for {group}, got {bert}")
             runs += public_bert(group, folder, model.config, file_digest(weights_file(bert)))
     return [run._replace(commands=[*map(shortened, run.commands)]) if is_quick else run
@@ -223,7 +222,7 @@ def measure(
             for future in as_completed(futures):
                 try:
                     keep(futures[future], future.result())
-                except ChildProcessError as error:  # the others are done all the same
+                except ChildProcessError as error:  # the others of the part are done
                     print(error, file=sys.stderr, flush=True)
                     num_failed += 1
             if num_failed:
@@ -280,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # What others start from is made again if its checkpoint is gone.
     groups = {run.group for run in todo}
     sources = [run for run in runs if run.is_pretraining and run.group in groups]
-    gone = [run for run in sources if not Path(filled(run.folder, places)).exists()]
+    gone = [run for run in sources
+            if not Path(filled(f"{run.folder}/config.json", places)).exists()]  # fmt: skip
     todo = [run for run in runs if run in todo or run in gone]
 
     def in_order() -> list[Record]:
@@ -291,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return [report.cells(COLUMNS, line) for line in summary(in_order())]
 
     def keep(run: Run, printed: str) -> None:
-        told = {"figures": figures_of(printed), "machine": machine, "printed": printed.split("\n")}
+        told = {"figures": figures_of(printed), "machine": machine, "printed": printed.splitlines()}
         records[run.folder] = {**run._asdict(), **told}
         content = {"summary": summary(in_order()), "runs": in_order()}
         report.write(out, content, [report.markdown(COLUMNS, table())])

@@ -18,6 +18,7 @@ from minift.models.bert import BertConfig
 from minift.models.registry import CONFIGS, PRESETS
 from minift.recipes.cli import config_overrides
 from minift.recipes.finetuning import Finetuned
+from minift.training.files import write_text
 
 ROOT = Path(__file__).parents[2]
 SMALL = BertConfig(hidden_size=8, num_layers=4, num_heads=2, intermediate_size=8, pad_id=0)
@@ -121,7 +122,7 @@ def done(real_files, monkeypatch, tmp_path):
 
         def execute(run, places, started):
             asked.append(run.folder)
-            Path(real_files.filled(run.folder, places)).mkdir(parents=True, exist_ok=True)
+            write_text(real_files.filled(f"{run.folder}/config.json", places), "")
             return PRINTED.format(f"{run.seed / 10:.4f}")
 
         monkeypatch.setattr(real_files, "execute", execute)
@@ -145,7 +146,7 @@ def test_what_is_kept_is_not_done_again(done, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(content))
 
     assert done("--only", "digits", "reviews") == first[-1:]
-    (tmp_path / first[0].removeprefix("runs/")).rmdir()
+    (tmp_path / first[0].removeprefix("runs/") / "config.json").unlink()
     assert done("--only", "digits") == []  # nothing starts from it any more
     assert sorted(done("--only", "digits", "--again")) == sorted(first)
 
@@ -156,7 +157,7 @@ def test_a_checkpoint_that_is_gone_is_made_again_for_those_that_start_from_it(do
     content["runs"] = content["runs"][:-1]
     lost = [run for run in first if run not in {run["folder"] for run in content["runs"]}]
     (tmp_path / "results.json").write_text(json.dumps(content))
-    (tmp_path / first[0].removeprefix("runs/")).rmdir()
+    (tmp_path / first[0].removeprefix("runs/") / "config.json").unlink()
     assert done("--only", "digits") == [first[0], *lost]
 
 
