@@ -6,11 +6,11 @@ folders of docs/results, or JSON files by their path.
     <!-- figures: target-size story-cv minift/weights/word2vec/config.json -->
 
 What counts as measured: percentages, numbers with decimals, and whole numbers before a unit such as
-seconds or points; in prose and in tables, not in code. (A rate of 1e-3 is none.) What a section
+seconds or times; in prose and in tables, not in code. (A rate of 1e-3 is none.) What a section
 states without having measured it (15% of the tokens are masked) it lists as given, or says that all
 of it is:
 
-    <!-- given: 15% 80% -->
+    <!-- given: 15% 80% -->      (points as percentages)
     <!-- given: all, numbers of sections -->
 
 A number is found if one of the files has a figure that rounds to it. Of a study these are its
@@ -43,7 +43,7 @@ UNHEARD = re.compile(  # answers, code, links' targets: what no reader takes for
 )
 NUMBER = re.compile(
     r"(?<![\w.,/-])[+-]?\d[\d,]*"
-    r"(?:\.\d+(?:e-?\d+|%)?|%| (?=seconds|points|minutes|times|MB\b))(?![\d-])"
+    r"(?:\.\d+(?:e-?\d+|%)?|%| (?=seconds|minutes|times|MB\b))(?![\d-])"
 )
 
 
@@ -58,8 +58,8 @@ def sections(text: str) -> Iterator[str]:
 
 
 def quoted(section: str) -> list[str]:
-    """The measured numbers of a section, as they are written."""
-    prose = UNHEARD.sub(" ", section)
+    """The measured numbers of a section as they are written, but points as percentages."""
+    prose = re.sub(r"(?<=\d)\s+points\b", "%", UNHEARD.sub(" ", section))
     kept = [
         line
         for block in re.split(r"\n\s*\n", prose)
