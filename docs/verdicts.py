@@ -6,16 +6,15 @@ python docs/verdicts.py                     after results.json and report.html w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minift.studies.cv import STUDIES as CV_STUDIES
 from minift.studies.nlp import STUDIES as NLP_STUDIES
-from minift.studies.page import FINDING_COLUMNS, finding_cells, results_of
+from minift.studies.page import FINDING_COLUMNS, finding_cells, read_measured, results_of
 from minift.studies.study import Study
-from minift.studies.verdict import RULE, verdict_of
+from minift.studies.verdict import RULE, Finding, verdict_of
 from minift.training.files import write_text
 
 FOLDER = Path(__file__).parent / "results"
@@ -39,14 +38,18 @@ Rates, sizes and rules were chosen on runs of the seeds 0 to 2. The runs here ha
 
 def page() -> str:
     """The page, in Markdown."""
-    done = [(study, measured_of(study)) for study in STUDIES if path_of(study).exists()]
-    missing = [study.name for study in STUDIES if not path_of(study).exists()]
+    done, missing = [], []
+    for study in STUDIES:
+        if path_of(study).exists():
+            measured = read_measured(FOLDER / study.name)
+            done.append((study, measured, study.judge(results_of(measured))))
+        else:
+            missing.append(study.name)
     parts = [INTRODUCTION, markdown(COLUMNS, [overview(*each) for each in done])]
     if missing:
         parts.append(f"Not yet run in full: {', '.join(f'`{name}`' for name in missing)}.")
     parts.append(RULE)
-    for study, measured in done:
-        findings = study.judge(results_of(measured))
+    for study, _, findings in done:
         parts += [
             f"## {study.name}: {verdict_of(findings)}",
             f"{study.claim} ([page]({study.name}/report.html))",
@@ -59,13 +62,8 @@ def path_of(study: Study) -> Path:
     return FOLDER / study.name / "results.json"
 
 
-def measured_of(study: Study) -> dict[str, Any]:
-    return json.loads(path_of(study).read_text(encoding="utf-8"))["measured"]
-
-
-def overview(study: Study, measured: dict[str, Any]) -> list[str]:
+def overview(study: Study, measured: dict[str, Any], findings: Sequence[Finding]) -> list[str]:
     """The line of a study in the table at the top."""
-    findings = study.judge(results_of(measured))
     shown = sum(finding.outcome == "shown" for finding in findings)
     seconds = sum(part["seconds"] for part in measured["cells"] + measured["ingredients"])
     return [
