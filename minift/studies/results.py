@@ -8,7 +8,7 @@ trunk, the labels and the order of the rows, and what was easy for one was easy 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -16,6 +16,11 @@ from typing import Any
 from minift.studies.statistics import Summary, summarize
 
 Row = dict[str, Any]
+
+
+def minus(first: Mapping[int, float], second: Mapping[int, float]) -> Summary:
+    """`first` minus `second`, seed by seed, of what `by_seed` or `differences` returns."""
+    return summarize([first[seed] - second[seed] for seed in first])
 
 
 @dataclass(frozen=True)

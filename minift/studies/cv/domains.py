@@ -6,7 +6,6 @@ serve any task, high ones the task they were learnt for, and the more so the les
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from minift.recipes.finetuning import finetune, score
 from minift.recipes.report import Report
 from minift.studies.cv.labelled import common_config, train_and_test, under_new_head
 from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
-from minift.studies.results import Results, Row
-from minift.studies.statistics import Summary, summarize
+from minift.studies.results import Results, Row, minus
+from minift.studies.statistics import summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, below
 
@@ -90,12 +89,14 @@ def most_frozen(results: Results, domain: str) -> dict[int, int]:
 
     The best itself would be drawn by chance where several are equally good.
     """
+    accuracy = {
+        number: results.by_seed("accuracy", domain=domain, num_frozen=number)
+        for number in results.levels("num_frozen")
+    }
     found = {}
     for seed in results.levels("seed"):
-        rows = [row for row in results.where(domain=domain, seed=seed).rows if "num_frozen" in row]
-        accuracy = {row["num_frozen"]: row["accuracy"] for row in rows}
-        best = max(accuracy.values())
-        found[seed] = max(k for k, value in accuracy.items() if value >= best - MARGIN)
+        best = max(each[seed] for each in accuracy.values())
+        found[seed] = max(k for k, each in accuracy.items() if each[seed] >= best - MARGIN)
     return found
 
 
@@ -103,10 +104,6 @@ def gains(results: Results, domain: str, num_frozen: int) -> dict[int, float]:
     """seed -> the accuracy with so many stages frozen, minus that with none."""
     first, second = ({"domain": domain, "num_frozen": k} for k in (num_frozen, 0))
     return results.differences("accuracy", first, second)
-
-
-def minus(first: Mapping[int, float], second: Mapping[int, float]) -> Summary:
-    return summarize([first[seed] - second[seed] for seed in first])
 
 
 def judge(results: Results) -> list[Finding]:
@@ -124,9 +121,7 @@ def judge(results: Results) -> list[Finding]:
 
 def draw(report: Report, results: Results) -> None:
     report.lines(
-        **Results([row for row in results.rows if "num_frozen" in row]).lines(
-            "accuracy", x="num_frozen", by="domain"
-        ),
+        **results.lines("accuracy", x="num_frozen", by="domain"),
         x_label="frozen stages, from the bottom",
         y_label="accuracy",
         caption="Accuracy on each target's test pictures.",

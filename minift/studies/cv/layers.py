@@ -21,7 +21,7 @@ from minift.recipes.report import Report
 from minift.stages import Model
 from minift.studies.cv.labelled import under_new_head
 from minift.studies.cv.pretrained import Source, judged, learn, pretrained
-from minift.studies.results import Results, Row
+from minift.studies.results import Results, Row, minus
 from minift.studies.statistics import Summary, summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
@@ -110,10 +110,6 @@ def lost(results: Results, target: str, cut: int) -> dict[int, float]:
         seed: -change / (reached[seed] - chance[seed])
         for seed, change in foreign(results, target, cut).items()
     }
-
-
-def minus(first: dict[int, float], second: dict[int, float]) -> Summary:
-    return summarize([first[seed] - second[seed] for seed in first])
 
 
 def judge(results: Results) -> list[Finding]:

@@ -15,8 +15,7 @@ from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.report import Report
 from minift.studies.cv.labelled import common_config, train_and_test, under_new_head
 from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
-from minift.studies.results import Results, Row
-from minift.studies.statistics import summarize
+from minift.studies.results import Results, Row, minus
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
 
@@ -107,9 +106,8 @@ def judge(results: Results) -> list[Finding]:
         findings.append(above(f"fine-tuned, minus scratch: {size:,} pictures", lead))
     small = results.differences("accuracy", *compared(sizes[0], ALL))
     large = results.differences("accuracy", *compared(sizes[-1], FAST))
-    change = summarize([large[seed] - small[seed] for seed in small])
     what = f"that lead at {sizes[-1]:,} pictures, minus at {sizes[0]:,}"
-    return [*findings, below(what, change)]
+    return [*findings, below(what, minus(large, small))]
 
 
 def draw(report: Report, results: Results) -> None:

@@ -23,7 +23,7 @@ from minift.recipes.pretraining import judge as masked_word_scores
 from minift.recipes.pretraining import pretrain_bert
 from minift.recipes.report import Report
 from minift.recipes.story_models import MAX_LENGTH
-from minift.studies.nlp.labelled import learn
+from minift.studies.nlp.labelled import learn, whole_epochs
 from minift.studies.nlp.pretrained import (
     QUICK_READING,
     READING,
@@ -32,7 +32,7 @@ from minift.studies.nlp.pretrained import (
     reading_config,
     words_of,
 )
-from minift.studies.results import Results, Row
+from minift.studies.results import Results, Row, minus
 from minift.studies.statistics import summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
@@ -146,8 +146,7 @@ def labelled(tokenizer: Tokenizer, rows: list[Example]) -> Dataset:
 def learn_config(settings: Settings, size: int, seed: int) -> FinetuneConfig:
     """As many steps, up to whole epochs, for any reading and size; the last weights count."""
     common = FinetuneConfig(lr=settings.lr, precision="fp32", seed=seed, progress=False)
-    steps_an_epoch = max(1, size // common.batch_size)
-    return replace(common, epochs=-(-settings.learn_steps // steps_an_epoch))
+    return replace(common, epochs=whole_epochs(settings.learn_steps, size, common.batch_size))
 
 
 def leads(results: Results, first: str, second: str, sizes: list[int]) -> dict[int, float]:
@@ -163,10 +162,9 @@ def judge(results: Results) -> list[Finding]:
         few = leads(results, first, second, [size for size in sizes if size <= FEW])
         many = leads(results, first, second, sizes[-1:])
         lead = f"{first}, minus {second}"
-        shrunk = summarize([many[seed] - few[seed] for seed in few])
         findings += [
             above(f"{lead}: at {FEW} labels or fewer", summarize([*few.values()])),
-            below(f"{lead}: at {sizes[-1]:,} labels, minus at {FEW} or fewer", shrunk),
+            below(f"{lead}: at {sizes[-1]:,} labels, minus at {FEW} or fewer", minus(many, few)),
         ]
     return findings
 

@@ -36,6 +36,11 @@ def learn(
     return judged(model, test), tuned
 
 
+def whole_epochs(num_steps: int, num_rows: int, batch_size: int) -> int:
+    """The fewest passes over so many rows that come to so many steps."""
+    return -(-num_steps // max(1, num_rows // batch_size))
+
+
 def judged(model: Model, test: Dataset) -> Row:
     """The accuracy, and that of always giving the commonest answer: a class, or a span."""
     _, counts = test["labels"].unique(dim=0, return_counts=True)

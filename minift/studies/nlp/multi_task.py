@@ -21,8 +21,7 @@ from minift.models.t5 import T5
 from minift.recipes.finetuning import FinetuneConfig, finetune
 from minift.recipes.story_nlp import T5_TASKS, text_to_text_tensors, write_answers
 from minift.studies.nlp.self_supervised import BUDGET, QUICK_BUDGET, SPANS, Budget, reader
-from minift.studies.results import Results, Row
-from minift.studies.statistics import summarize
+from minift.studies.results import Results, Row, minus
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above
 from minift.tokenizers import Tokenizer
@@ -129,10 +128,10 @@ def judge(results: Results) -> list[Finding]:
     asked = dict.fromkeys((row["words"], row["task"]) for row in results.rows if "task" in row)
     for words, task in asked:
         where = {"task": task, "words": words}
-        right = results.by_seed("right", **each, **where)
-        commonest = results.by_seed("commonest", **each, **where)
-        lead = summarize([right[seed] - commonest[seed] for seed in right])
-        if lead.low > MARGIN:  # else whoever learnt nothing would be as good
+        right, commonest = (
+            results.by_seed(figure, **each, **where) for figure in ("right", "commonest")
+        )
+        if minus(right, commonest).low > MARGIN:  # else whoever learnt nothing would be as good
             gain = results.difference("right", {**one, **where}, {**each, **where})
             findings.append(above(f"{ONE}, minus {EACH}: {task}, {words}", gain, -MARGIN))
     return findings

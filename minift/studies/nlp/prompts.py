@@ -29,10 +29,10 @@ from minift.objectives.scores import majority_accuracy
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model
 from minift.recipes.text_commands import FAMILIES
 from minift.stages import Model
+from minift.studies.nlp.labelled import whole_epochs
 from minift.studies.nlp.multi_task import T5_BUDGET
 from minift.studies.nlp.self_supervised import BUDGET, NEXT, QUICK_BUDGET, SPANS, Budget, reader
-from minift.studies.results import Results, Row
-from minift.studies.statistics import summarize
+from minift.studies.results import Results, Row, minus
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above
 from minift.tokenizers import Tokenizer
@@ -129,7 +129,7 @@ def prompt(task: str, asked: Example, shown: list[Example]) -> Prompt:
 def config(settings: Settings, family: str, size: int, seed: int) -> FinetuneConfig:
     """The same number of steps, however few the examples."""
     common = FinetuneConfig(precision="fp32", seed=seed, progress=False)
-    epochs = -(-settings.steps // max(1, size // common.batch_size))
+    epochs = whole_epochs(settings.steps, size, common.batch_size)
     return replace(common, epochs=epochs, **FAMILIES[family].finetuning)
 
 
@@ -204,7 +204,7 @@ def judge(results: Results) -> list[Finding]:
             where = {"model": model, "task": task}
             chance = results.by_seed("majority", way=none, **where)
             scores = results.by_seed("accuracy", way=none, **where)
-            lead = summarize([scores[seed] - chance[seed] for seed in scores])
+            lead = minus(scores, chance)
             findings.append(above(f"{model}, {task}: {none}, minus the commonest class", lead))
             gain = results.difference("accuracy", {**where, "way": most}, {**where, "way": none})
             findings.append(above(f"{model}, {task}: {most}, minus {none}", gain))
