@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import struct
@@ -10,11 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from scripts import load_script
 from torch import Tensor
 
 import minift
@@ -30,16 +29,7 @@ ROOT = Path(__file__).parents[1]
 TINY = ["--no-progress", "--model", "resnet8", "--config", "width=8"]
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_cv", ROOT / "train_cv.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train_cv = load_script()
+train_cv = load_script("train_cv.py")
 
 
 def figures(printed: str) -> dict[str, float]:

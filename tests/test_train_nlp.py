@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import re
@@ -11,10 +10,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from scripts import load_script
 
 import minift
 from minift.checkpoint import read_description
@@ -35,16 +34,7 @@ REVIEWS = [
 ]
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_nlp", ROOT / "train_nlp.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train_nlp = load_script()
+train_nlp = load_script("train_nlp.py")
 
 
 def table(path: Path, rows: list[tuple[str, ...]]) -> Path:

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import load_script
 
 import minift
 from minift.models.bert import BertConfig
@@ -33,14 +34,7 @@ def real_files(monkeypatch):
 
 @pytest.fixture(scope="module")
 def scripts() -> dict[str, ModuleType]:
-    modules = {}
-    for name in ("train_cv.py", "train_nlp.py"):
-        spec = importlib.util.spec_from_file_location(name[:-3], ROOT / name)
-        assert spec is not None
-        assert spec.loader is not None
-        modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
-    return modules
+    return {name: load_script(name) for name in ("train_cv.py", "train_nlp.py")}
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ A reader types a page's answers into one session, from top to bottom; so does th
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "course"
@@ -37,14 +37,7 @@ def answers(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def scripts() -> dict[str, ModuleType]:
     """The two scripts, which are no part of the installed package."""
-    modules = {}
-    for name in ("train_cv", "train_nlp"):
-        spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
-    return modules
+    return {name: load_script(f"{name}.py") for name in ("train_cv", "train_nlp")}
 
 
 def named(value: object) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import load_script
 
 from minift.studies.page import results_of, write_results
 from minift.studies.study import Study
@@ -17,16 +16,7 @@ from minift.studies.verdict import verdict_of
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verdicts", DOCS / "verdicts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-verdicts = load_script()
+verdicts = load_script("docs/verdicts.py")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 DONE = [study for study in verdicts.STUDIES if verdicts.path_of(study).exists()]
 

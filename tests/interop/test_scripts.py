@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from scripts import load_script
 
 import minift
 from minift.tokenizers import ByteBPE, Tokenizer, Unigram, WordPiece
@@ -17,16 +16,7 @@ TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."] * 4
 TOKENIZERS: dict[str, type[Tokenizer]] = {"bert": WordPiece, "gpt": ByteBPE, "t5": Unigram}
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_nlp", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train_nlp = load_script()
+train_nlp = load_script("train_nlp.py")
 
 
 @pytest.fixture(autouse=True)
