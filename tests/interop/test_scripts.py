@@ -11,7 +11,6 @@ from scripts import load_script
 import minift
 from minift.tokenizers import ByteBPE, Tokenizer, Unigram, WordPiece
 
-SCRIPT = Path(__file__).parents[2] / "train_nlp.py"
 TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."] * 4
 TOKENIZERS: dict[str, type[Tokenizer]] = {"bert": WordPiece, "gpt": ByteBPE, "t5": Unigram}
 
