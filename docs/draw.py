@@ -106,7 +106,7 @@ def attention(figure: Any) -> None:
     tokens = [tokenizer.vocab[i] for i in batch["input_ids"][0].tolist()]
     heads = telling_heads(maps, tokens)[:2]
     for axes, head in zip(figure.subplots(1, len(heads), squeeze=False)[0], heads):
-        axes.imshow(head.weights, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(head.weights.numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=8)
         axes.set_yticks(range(len(tokens)), tokens, fontsize=8)
         axes.set_title(f"{head.name}\n{head.share:.0%} on {head.habit}", fontsize=9)

@@ -10,6 +10,9 @@ import pytest
 from scripts import load_script
 
 DOCS = Path(__file__).parents[2] / "docs"
+SHOWN = sorted((DOCS / "course" / "pictures").iterdir())
+COMPUTED = {"attention", "words"}  # by a model, whose last digits hang on the processor
+SAME = [picture for picture in SHOWN if picture.stem not in COMPUTED]
 
 
 @pytest.fixture(scope="module")
@@ -17,21 +20,23 @@ def draw() -> ModuleType:
     return load_script("docs/draw.py")
 
 
-def test_every_picture_of_the_course_is_drawn_by_it(draw: ModuleType) -> None:
+def test_the_course_shows_every_picture_and_all_are_drawn_by_it(draw: ModuleType) -> None:
     shown = {
         name
         for page in (DOCS / "course").glob("*.md")
-        for name in re.findall(r"\(pictures/(.+?)\.(?:png|svg)\)", page.read_text("utf-8"))
+        for name in re.findall(r"\(pictures/(.+?)\)", page.read_text("utf-8"))
     }
-    assert shown <= {*draw.PICTURES, *draw.DRAWINGS}
+    assert shown == {picture.name for picture in SHOWN}
+    assert {picture.stem for picture in SHOWN} == {*draw.PICTURES, *draw.DRAWINGS}
 
 
-def test_filters_are_drawn_as_they_stand_in_the_course(draw: ModuleType, tmp_path: Path) -> None:
-    drawn = draw.save("filters", tmp_path).read_bytes()
-    assert drawn == (DOCS / "course" / "pictures" / "filters.png").read_bytes()
-
-
-def test_a_drawing_is_the_same_file_each_time(draw: ModuleType, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    first = draw.save("step-scale", tmp_path).read_bytes()
-    assert draw.save("step-scale", tmp_path).read_bytes() == first
+@pytest.mark.parametrize("picture", SAME, ids=lambda path: path.stem)
+def test_a_picture_is_drawn_as_it_stands_in_the_course(
+    draw: ModuleType, picture: Path, tmp_path: Path
+) -> None:
+    kept = picture.read_bytes()
+    if picture.suffix == ".svg":
+        matplotlib = pytest.importorskip("matplotlib")
+        if f"Matplotlib v{matplotlib.__version__},".encode() not in kept:
+            pytest.skip("another matplotlib sets letters and lines elsewhere")
+    assert draw.save(picture.stem, tmp_path).read_bytes() == kept
