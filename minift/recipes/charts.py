@@ -61,6 +61,8 @@ def line_chart(
     if not log_y:
         bottom, top = y_ticks[0], y_ticks[-1]
     x_ticks = log_ticks(left, right) if log_x else round_ticks(left, right, count=6)
+    if all(x == round(x) for x, _, _ in points):  # what is counted has no halves
+        x_ticks = [tick for tick in x_ticks if tick == round(tick)]
     bend = math.log if log_x else float
     x_of = linear_scale(bend(left), bend(right), 0, 100)
     bend_y = math.log if log_y else float

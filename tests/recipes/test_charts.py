@@ -168,6 +168,14 @@ def test_ticks_are_round_even_few_and_cover_the_range(low: float, high: float) -
     assert 2 <= len(ticks) <= 7
 
 
+def test_counts_along_x_have_no_halves() -> None:
+    drawn = line_chart({"a": [(1, 0.0), (4, 1.0)]}, "stages", "score")
+    ticks = re.findall(r'class="tick middle"[^>]*>([^<]+)<', drawn)
+    assert ticks == ["1", "2", "3", "4"]
+    fine = line_chart({"a": [(1, 0.0), (3.5, 1.0)]}, "seconds", "score")
+    assert ">1.5<" in fine
+
+
 def test_ticks_print_without_rounding_dust() -> None:
     assert round_ticks(0.0, 0.6, count=6) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
