@@ -23,7 +23,7 @@ COLUMNS = ("study", "verdict", "findings shown", "seeds", "runs", "minutes of on
 INTRODUCTION = """\
 # What the studies found
 
-Every claim of the chapter as an experiment, in its full form. A study's page (`report.html`) has
+Every claim of the lecture as an experiment, in its full form. A study's page (`report.html`) has
 the set-up, the pictures and all tables; `results.json` beside it has every number, seed, setting
 and version. This page is written by `python docs/verdicts.py` from those files, and a test checks
 that it says what they say.
@@ -33,7 +33,8 @@ or cannot be told from chance. What was tried for such claims is in
 [did-not-work.md](../did-not-work.md).
 
 Rates, sizes and rules were chosen on runs of the seeds 0 to 2. The runs here have other seeds, from
-100 on, which nobody had looked at before."""
+100 on, which nobody had looked at before. (In `stability` that is so for the fine-tunings alone:
+its claim is about their seeds, and its one trunk and its rows are those of the pilots.)"""
 
 
 def page() -> str:

@@ -34,26 +34,31 @@ class Finding(NamedTuple):
 def above(what: str, estimate: Summary, level: float = 0.0, spec: str = "+.1%") -> Finding:
     """Claimed: the estimate lies above the level."""
     outcome = _outcome(estimate.low > level, estimate.high < level)
-    return Finding(what, estimate, f"above {level:g}", outcome, spec)
+    return Finding(what, estimate, f"above {_written(level, spec)}", outcome, spec)
 
 
 def below(what: str, estimate: Summary, level: float = 0.0, spec: str = "+.1%") -> Finding:
     """Claimed: the estimate lies below the level."""
     outcome = _outcome(estimate.high < level, estimate.low > level)
-    return Finding(what, estimate, f"below {level:g}", outcome, spec)
+    return Finding(what, estimate, f"below {_written(level, spec)}", outcome, spec)
 
 
 def exactly(what: str, estimate: Summary, level: float = 0.0, spec: str = "+.1%") -> Finding:
     """Claimed: the same number for every seed, to the last bit; any other is the reverse."""
     is_it = estimate.low == estimate.high == level
     is_not = estimate.low < level or estimate.high > level
-    return Finding(what, estimate, f"exactly {level:g}", _outcome(is_it, is_not), spec)
+    outcome = _outcome(is_it, is_not)
+    return Finding(what, estimate, f"exactly {_written(level, spec)}", outcome, spec)
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
     """What the findings come to together."""
     outcomes = {finding.outcome for finding in findings}
     return _outcome(outcomes == {SHOWN}, REVERSED in outcomes and SHOWN not in outcomes)
+
+
+def _written(level: float, spec: str) -> str:
+    return f"{100 * level:g}%" if level and spec.endswith("%") else f"{level:g}"
 
 
 def _outcome(is_shown: bool, is_reversed: bool) -> str:

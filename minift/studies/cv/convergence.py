@@ -128,7 +128,7 @@ def judge(results: Results) -> list[Finding]:
         gap = results.difference("accuracy", {"method": first}, {"method": second})
         return f"{first}, minus {second}: final accuracy", gap
 
-    what = f"{PRETRAINED_LONG}, times {SCRATCH_LONG}: steps to reach the score"
+    what = f"{PRETRAINED_LONG}, by {SCRATCH_LONG}: ratio of the steps to reach the score"
     return [
         below(what, speed(results, PRETRAINED_LONG, SCRATCH_LONG), 1.0, ".2f"),
         below(*minus(SCRATCH, PRETRAINED)),

@@ -171,7 +171,7 @@ def judge(results: Results) -> list[Finding]:
         ("the head's gradient", "head_gradient", below),
     ):  # fmt: skip
         ratio = results.ratio(figure, rate_0, frozen)
-        findings.append(expect(f"learning rate 0, times frozen: {what}", ratio, 1.0, ".2f"))
+        findings.append(expect(f"learning rate 0, by frozen: ratio of {what}", ratio, 1.0, ".2f"))
     return findings
 
 

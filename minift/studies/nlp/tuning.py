@@ -91,7 +91,7 @@ def judge(results: Results) -> list[Finding]:
 
     findings = [below(f"{HEAD}, minus full: accuracy", gain(HEAD))]
     for method in (HEAD, TOP):
-        findings.append(below(f"{method}, times full: time", share("seconds", method), 1.0, ".2f"))
+        findings.append(below(f"{method}, by full: ratio of the time", share("seconds", method), 1.0, ".2f"))
     for method in (RATES, GRADUAL, NEAR):
         findings.append(above(f"{method}, minus full: accuracy", gain(method)))
     for method in (LORA, BIASES):
