@@ -250,8 +250,11 @@ def save(name: str, folder: Path) -> Path:
 def main(argv: list[str] | None = None) -> None:
     names = [*PICTURES, *DRAWINGS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[[], *names], default=[], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     chosen = parser.parse_args(argv).names
+    for name in chosen:
+        if name not in names:
+            parser.error(f"NAME must be one of {', '.join(names)}, got {name!r}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in chosen or names:
         print(save(name, FOLDER))

@@ -1,6 +1,6 @@
 """Write docs/results/README.md: what the full studies found, judged anew from their results.json.
 
-python train_cv.py study NAME --seed 100    the full form
+python train_cv.py study NAME --seed 100    the full form; or train_nlp.py
 python docs/verdicts.py                     after results.json and report.html were copied there
 """
 
@@ -14,7 +14,7 @@ from minift.studies.cv import STUDIES as CV_STUDIES
 from minift.studies.nlp import STUDIES as NLP_STUDIES
 from minift.studies.page import FINDING_COLUMNS, finding_cells, read_measured, results_of
 from minift.studies.study import Study
-from minift.studies.verdict import RULE, Finding, verdict_of
+from minift.studies.verdict import RULE, SHOWN, Finding, verdict_of
 from minift.training.files import write_text
 
 FOLDER = Path(__file__).parent / "results"
@@ -27,6 +27,9 @@ Every claim of the lecture as an experiment, in its full form. A study's page (`
 the set-up, the pictures and all tables; `results.json` beside it has every number, seed, setting
 and version. This page is written by `python docs/verdicts.py` from those files, and a test checks
 that it says what they say.
+
+The intervals are bootstrapped over the seeds, and widened for few of them: with five, as nearly all
+studies have, they hold the truth about 92 times in 100, not quite 95.
 
 "Not shown" is an outcome like the others: at this scale, with these seeds, the effect is not there
 or cannot be told from chance. What was tried for such claims is in
@@ -65,7 +68,7 @@ def path_of(study: Study) -> Path:
 
 def overview(study: Study, measured: dict[str, Any], findings: Sequence[Finding]) -> list[str]:
     """The line of a study in the table at the top."""
-    shown = sum(finding.outcome == "shown" for finding in findings)
+    shown = sum(finding.outcome == SHOWN for finding in findings)
     seconds = sum(part["seconds"] for part in measured["cells"] + measured["ingredients"])
     return [
         f"[`{study.name}`]({study.name}/report.html)",

@@ -4,10 +4,10 @@
     python -m minift.recipes.shipped word2vec        one of them
     python -m minift.recipes.shipped --write         and put them in the place of the shipped ones
 
-They are the models that the two stories pretrain, at seed 0, each by one thread. With the processor
-and the torch that a model's config.json names, its files are the same to the last byte. Another
-processor adds up in another order: the scores are then alike, and the bytes are not. The exit
-status is 1 if a file differs.
+They are the models that the two stories pretrain, at seed 0, each by one thread. With the
+processor, the torch and the Python that a model's config.json names, its files are the same to the
+last byte. Another processor adds up in another order: the scores are then alike, and the bytes are
+not. Without --write, the exit status is 1 if a file differs.
 
 Weights are kept in half precision, which takes half the space, and scored as they are kept.
 """
@@ -179,8 +179,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n{format_table(('model', 'score, machine', 'made', 'shipped'), facts)}")
     if args.write:
         for name in names:
-            for path in (args.out / name).iterdir():
-                write_bytes(WEIGHTS / name / path.name, path.read_bytes())
+            made = {path.name: path.read_bytes() for path in (args.out / name).iterdir()}
+            for file, content in made.items():
+                write_bytes(WEIGHTS / name / file, content)
+            for path in (WEIGHTS / name).iterdir():
+                if path.name not in made:
+                    path.unlink()
         write_sums(WEIGHTS)
     elif any(verdict != EQUAL for *_, verdict in files):
         is_same = all(made == shipped for _, fact, made, shipped in facts if fact in machine())

@@ -31,9 +31,10 @@ def study_flags() -> argparse.ArgumentParser:
                        help="how many, from --seed on (default: by the study)")  # fmt: skip
     flags.add_argument("--workers", type=at_least_one, default=num_cores(),
                        help="processes, of one thread each (default: one a core)")  # fmt: skip
-    flags.add_argument("--again", action="store_true", help="forget finished runs")
-    flags.add_argument("--redraw", action="store_true",
-                       help="only judge and draw anew what results.json holds")  # fmt: skip
+    kept = flags.add_mutually_exclusive_group()
+    kept.add_argument("--again", action="store_true", help="forget finished runs")
+    kept.add_argument("--redraw", action="store_true",
+                      help="only judge and draw anew what results.json holds")  # fmt: skip
     return flags
 
 
@@ -51,7 +52,7 @@ def study_command(studies: Sequence[Study], program: str) -> Callable[[argparse.
                 print(f"{each.name}\n    {each.claim}")
             return
         chosen = list(studies) if args.name == "all" else [find(studies, args.name)]
-        if args.again and not args.redraw:
+        if args.again:
             # All of them first: an ingredient that two of them share is made once.
             for each in chosen:
                 forget(each, args.out, is_quick=args.quick, seeds=seeds_of(each, args))

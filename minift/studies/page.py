@@ -55,8 +55,9 @@ def write_results(study: Study, measured: dict[str, Any], folder: Path) -> list[
         ],
         "measured": measured,
     }
+    page = make_page(study, measured, findings)  # before anything is written
     write_text(folder / "results.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    write_page(study, measured, findings).write(folder / "report.html")
+    page.write(folder / "report.html")
     return findings
 
 
@@ -85,8 +86,7 @@ def summaries(
         yield factors, results.summary(figure.name, **factors), levels
 
 
-def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Finding]) -> Report:
-    """The page; nothing is written yet."""
+def make_page(study: Study, measured: dict[str, Any], findings: Sequence[Finding]) -> Report:
     results = results_of(measured)
     form, num_seeds = measured["form"], len(measured["seeds"])
     report = Report(f"Study: {study.name}", f"{form} form, {num_seeds} seeds")
@@ -104,8 +104,8 @@ def write_page(study: Study, measured: dict[str, Any], findings: Sequence[Findin
 
     report.section(
         "The numbers",
-        "The interval is that of the mean: the 2.5th to the 97.5th percentile of 10,000 bootstrap "
-        f"means over the {num_seeds} seeds. Of ten or fewer it is narrower than it should be.",
+        "The interval is that of the mean: between two percentiles of 10,000 bootstrap means over "
+        f"the {num_seeds} seeds, the further out the fewer seeds there are.",
     )
     for figure in study.figures:
         levels = [name.replace("_", " ") for name in figure.levels]
@@ -140,15 +140,17 @@ def draw_bars(study: Study, report: Report, results: Results) -> None:
     *others, last = study.factors
     for figure in study.figures:
         for factors in combinations(results, figure, others) if figure.is_drawn else ():
-            chance = None
+            chance, level = None, ""
             if figure.levels:
-                chance = results.summary(figure.levels[-1], **factors).mean
+                level = figure.levels[-1]
+                chance = results.summary(level, **factors).mean
             report.bars(
                 **results.bars(figure.name, by=last, **factors),
                 caption=", ".join([figure.label, *map(str, factors.values())]),
                 chance=chance,
                 limit=1.0 if figure.spec.endswith("%") else None,
                 spec=figure.spec,
+                level=level.replace("_", " "),
             )
 
 
@@ -202,10 +204,10 @@ def _ingredients(report: Report, name: str, ingredients: list[dict[str, Any]]) -
 
 
 def _cells(summary: Summary, spec: str, with_sd: bool = False) -> list[str]:
-    mean, sd, low, high, num_seeds = summary
-    interval = f"{low:{spec}} .. {high:{spec}}" if num_seeds > 1 else ""
-    spread = [f"{sd:{spec.lstrip('+')}}" if num_seeds > 1 else ""]
-    return [f"{mean:{spec}}", *(spread if with_sd else []), interval]
+    mean, sd, low, high, _ = summary
+    interval = "" if math.isnan(low) else f"{low:{spec}} .. {high:{spec}}"
+    spread = ["" if math.isnan(sd) else f"{sd:{spec.lstrip('+')}}"]
+    return ["" if math.isnan(mean) else f"{mean:{spec}}", *(spread if with_sd else []), interval]
 
 
 def _plain(summary: Summary) -> dict[str, Any]:

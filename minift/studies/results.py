@@ -20,7 +20,25 @@ Row = dict[str, Any]
 
 def minus(first: Mapping[int, float], second: Mapping[int, float]) -> Summary:
     """`first` minus `second`, seed by seed, of what `by_seed` or `differences` returns."""
-    return summarize([first[seed] - second[seed] for seed in first])
+    return summarize(list(paired(operator.sub, first, second).values()))
+
+
+def paired(
+    compare: Callable[[float, float], float],
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+) -> dict[int, float]:
+    """seed -> the two values compared.
+
+    Raises
+    ------
+    ValueError : the seeds are not the same.
+    """
+    if first.keys() != second.keys():
+        raise ValueError(
+            f"seeds must be the same to be compared, got {list(first)} and {list(second)}"
+        )
+    return {seed: compare(first[seed], second[seed]) for seed in first}
 
 
 @dataclass(frozen=True)
@@ -72,12 +90,7 @@ class Results:
     def _paired(
         self, compare: Callable[[float, float], float], figure: str, first: Row, second: Row
     ) -> dict[int, float]:
-        a, b = self.by_seed(figure, **first), self.by_seed(figure, **second)
-        if a.keys() != b.keys():
-            raise ValueError(
-                f"{figure} must have the same seeds to be compared, got {list(a)} and {list(b)}"
-            )
-        return {seed: compare(a[seed], b[seed]) for seed in a}
+        return paired(compare, self.by_seed(figure, **first), self.by_seed(figure, **second))
 
     def bars(self, figure: str, by: str, **factors: Any) -> dict[str, Any]:
         """Means and standard deviations for `Report.bars`, a bar for each value of `by`."""

@@ -1,9 +1,9 @@
 """Run a study's grid in parallel processes, and keep each finished cell at once.
 
 A cell's result is a file of its own, written whole by the process that computed it. Its name is a
-digest of all that the result depends on: the settings, the cell with its seed, the ingredient, and
-the code. So a study that was killed goes on where it was, and neither a changed setting nor a
-changed line of minift is ever answered with an old number.
+digest of all that the result depends on: the settings, the cell with its seed, the ingredient, the
+code that computes it, and the processor. So a study that was killed goes on where it was, and
+neither a changed setting nor a changed line of that code is answered with an old number.
 
 Every cell is computed by one thread whose generator was seeded for it: sums are then added up in
 the same order, and the numbers do not depend on how many processes there are.
@@ -175,23 +175,27 @@ def versions(study: Study) -> dict[str, Any]:
 
 @cache
 def code_digest(function: Callable[..., Any]) -> str:
-    """Changes with the code that computes a study's figures, and with torch."""
+    """Changes with the code that computes a study's figures, with torch, and with the processor."""
     texts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in code_files(function)]
-    return _digest([torch.__version__, *texts])
+    return _digest([torch.__version__, processor(), *texts])
 
 
 def code_files(function: Callable[..., Any]) -> list[Path]:
-    """All of minift below the studies, the file of `function`, and what that uses of its folder.
+    """All of minift below the studies, this file, and that of `function` with what it uses beside.
 
     Other studies, and the files that judge and draw, compute no figure.
     """
-    home, package = function.__module__, function.__module__.rpartition(".")[0]
-    used = {getattr(part, "__module__", None) for part in vars(sys.modules[home]).values()}
-    beside = {name for name in used if package and name and name.startswith(f"{package}.")}
-    files = [Path(str(sys.modules[name].__file__)) for name in beside | {home}]
+    package = function.__module__.rpartition(".")[0]
+    found, new = set(), {function.__module__}
+    while new:
+        found |= new
+        parts = [part for name in new for part in vars(sys.modules[name]).values()]
+        used = {getattr(part, "__module__", None) or "" for part in parts}
+        new = {name for name in used if package and name.startswith(f"{package}.")} - found
+    files = [Path(str(sys.modules[name].__file__)) for name in found]
     studies = LIBRARY / "studies"
     below = [path for path in LIBRARY.rglob("*.py") if not path.is_relative_to(studies)]
-    return sorted(files + below)
+    return sorted([Path(__file__), *files, *below])
 
 
 def _digest(content: Any) -> str:

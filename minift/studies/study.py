@@ -68,8 +68,7 @@ class Study:
     needs : (settings, cell) -> the ingredient that a cell starts from; None: none does.
     draw : (report, results): puts the pictures into the report. None: bars of the figures by the
         last factor, a chart for each combination of the others.
-    seeds, quick_seeds : how many seeds the two forms have. Ten or fewer give the bootstrap little
-        to draw from: its interval is then too narrow.
+    seeds, quick_seeds : how many seeds the two forms have.
 
     Examples
     --------

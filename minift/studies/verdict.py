@@ -43,14 +43,6 @@ def below(what: str, estimate: Summary, level: float = 0.0, spec: str = "+.1%") 
     return Finding(what, estimate, f"below {_written(level, spec)}", outcome, spec)
 
 
-def exactly(what: str, estimate: Summary, level: float = 0.0, spec: str = "+.1%") -> Finding:
-    """Claimed: the same number for every seed, to the last bit; any other is the reverse."""
-    is_it = estimate.low == estimate.high == level
-    is_not = estimate.low < level or estimate.high > level
-    outcome = _outcome(is_it, is_not)
-    return Finding(what, estimate, f"exactly {_written(level, spec)}", outcome, spec)
-
-
 def verdict_of(findings: Sequence[Finding]) -> str:
     """What the findings come to together."""
     outcomes = {finding.outcome for finding in findings}

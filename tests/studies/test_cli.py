@@ -92,7 +92,7 @@ def test_redraw_runs_nothing(command: Run, tmp_path: Path) -> None:
     command("study", "toy")
     page = tmp_path / "runs" / "toy" / "report.html"
     page.unlink()
-    command("study", "toy", "--redraw", "--again")
+    command("study", "toy", "--redraw")
     assert page.exists()
     assert noted(tmp_path) == 9
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from minift.studies.cv import frozen
+from minift.studies.nlp import multi_task
 from minift.studies.runner import LIBRARY, CellError, code_digest, code_files, forget, measure
 from minift.studies.study import Study
 
@@ -159,7 +160,15 @@ def test_a_failing_process_ends_the_others_at_once(small: Toy) -> None:
 def test_code_that_computes_no_figure_does_not_count() -> None:
     names = {str(path.relative_to(LIBRARY)) for path in code_files(frozen.run)}
     assert {"studies/cv/frozen.py", "studies/cv/pretrained.py", "optim/adam.py"} <= names
-    assert not any("nlp" in name or name.count("/") == 1 for name in names if "studies" in name)
+    studies = {name for name in names if "studies" in name}
+    assert not any("nlp" in name for name in studies)
+    assert {name for name in studies if name.count("/") == 1} == {"studies/runner.py"}
+
+
+def test_what_a_helper_uses_counts_too() -> None:
+    names = {str(path.relative_to(LIBRARY)) for path in code_files(multi_task.run)}
+    assert "studies/nlp/self_supervised.py" in names
+    assert "studies/nlp/pretrained.py" in names  # of which multi-task itself knows nothing
 
 
 def test_a_changed_file_changes_the_digest(

@@ -11,7 +11,6 @@ from minift.studies.verdict import (
     SHOWN,
     above,
     below,
-    exactly,
     verdict_of,
 )
 
@@ -36,21 +35,13 @@ def test_the_level_is_where_there_would_be_no_effect() -> None:
     assert above("", ratio, 1.0).outcome == SHOWN
     assert above("", ratio, 1.5).outcome == REVERSED
     assert below("", ratio, 1.25).outcome == NOT_SHOWN
-    assert above("", ratio, 1.0).claimed == "above 1"
 
 
-@pytest.mark.parametrize(
-    ("values", "outcome"),
-    [
-        ([0.0, 0.0], SHOWN),
-        ([0.0, 1e-9], REVERSED),
-        ([-1e-9, 1e-9], REVERSED),
-        ([0.1, 0.1], REVERSED),
-        ([0.0], NOT_SHOWN),
-    ],
-)
-def test_exactly_allows_no_exception(values: list[float], outcome: str) -> None:
-    assert exactly("", summarize(values), 0.0).outcome == outcome
+def test_a_level_is_written_like_the_numbers_beside_it() -> None:
+    ratio = summarize([1.1, 1.3, 1.2])
+    assert above("", ratio, 1.0, ".2f").claimed == "above 1"
+    assert above("", ratio, -0.02).claimed == "above -2%"
+    assert below("", ratio).claimed == "below 0"
 
 
 @pytest.mark.parametrize(

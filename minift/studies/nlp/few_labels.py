@@ -131,8 +131,12 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
 
 
 def unlabelled(tokenizer: Tokenizer, rows: list[Example]) -> list[list[list[int]]]:
-    """The sentences without their labels; a document is two, in no order."""
+    """The sentences without their labels, shuffled, for classes may take turns; a document is two.
+
+    Else a sentence's place in its document would tell its label.
+    """
     texts = [row.text for row in rows]
+    Random(0).shuffle(texts)
     return encode_documents(
         tokenizer, [texts[begin : begin + 2] for begin in range(0, len(texts), 2)]
     )
@@ -205,7 +209,8 @@ STUDY = Study(
     "text: no run here tells these apart.",
     rule="The claim is that, in the mean over the tasks and over the sizes of "
     f"{FEW} labels or fewer, reading the target's text is ahead of reading nothing, and that after "
-    "general text of general text alone; and that each lead is smaller at the most labels.",
+    "general text of general text alone; and that each lead is smaller at the most labels. (With "
+    "so many, all readings come near 100%: those leads could not be large.)",
     settings=Settings(),
     quick=QUICK,
     cells=cells,

@@ -165,12 +165,12 @@ STUDY = Study(
     "few labels in the eight ways of the study `tuning`, with that study's rates: one for all "
     "weights or whole stages, and ten times that for the head alone, LoRA and the biases. The "
     "rate alone might decide, so full fine-tuning also has the high one, and LoRA and the biases "
-    "also the low one.\n\nBefore and after, the head of pretraining fills in the same masked words "
-    "of documents that were never read. Its output matrix is the embedding, and has changed where "
-    "that has. LoRA's updates are in the weights by then. Distance is that between a stage's "
-    "weights before and after, as a share of their length before. Linear CKA compares what a "
-    "stage puts out for the real tokens of the task's test sentences (the pooler: for the "
-    "sentences); what comes from the stages below counts there too.",
+    "also the low one.\n\nBefore and after, the head of pretraining fills in the same masked "
+    "words of other documents, most of whose sentences were read elsewhere. Its output matrix is "
+    "the embedding, and has changed where that has. LoRA's updates are in the weights by then. "
+    "Distance is that between a stage's weights before and after, as a share of their length "
+    "before. Linear CKA compares what a stage puts out for the real tokens of the task's test "
+    "sentences (the pooler: for the sentences); what comes from the stages below counts there too.",
     rule="The claim is that full fine-tuning raises the loss of masked words, and more so at the "
     "high rate (the head alone cannot: the trunk is frozen); that it rises less than "
     "with full fine-tuning for each brake, for the top block, and for LoRA and biases at both "

@@ -22,7 +22,7 @@ from minift.studies.nlp.gradient_norms import gradient_norms
 from minift.studies.nlp.labelled import learn
 from minift.studies.nlp.pretrained import QUICK_READING, Reading, pretrained
 from minift.studies.results import Results, Row
-from minift.studies.statistics import summarize
+from minift.studies.statistics import unpaired
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
 
@@ -123,11 +123,8 @@ def judge(results: Results) -> list[Finding]:
     lost: dict[float, list[float]] = {0.0: [], 1.0: []}  # by whether the run failed
     for row in results.where(**OLD).rows:
         lost[row["failed"]].append(row["decades_lost"])
-    if min(map(len, lost.values())) > 1:
-        more = summarize([each - mean(lost[0.0]) for each in lost[1.0]])
-        what = "failed runs of the old recipe, minus its others: decades of gradient lost"
-        findings.append(above(what, more, spec="+.2f"))
-    return findings
+    what = "failed runs of the old recipe, minus its others: decades of gradient lost"
+    return [*findings, above(what, unpaired(lost[1.0], lost[0.0]), spec="+.2f")]
 
 
 def draw(report: Report, results: Results) -> None:

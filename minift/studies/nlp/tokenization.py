@@ -104,7 +104,7 @@ def refused(model: Model, tokenizer: Tokenizer) -> str:
 
 
 def masked_words(tokenizer: Tokenizer, settings: Settings, seed: int) -> dict[str, Tensor]:
-    """Sentences that the model has not read, as in pretraining: no fine-tuning comes between."""
+    """Words of other documents, masked as in pretraining: no fine-tuning comes between."""
     documents = encode_documents(tokenizer, world_documents(200, seed=seed + 1000))
     generator = torch.Generator().manual_seed(seed)
     config = PretrainConfig(max_sentences=settings.reading.max_sentences)
@@ -139,10 +139,10 @@ STUDY = Study(
     setup="A BERT reads about an invented world in ids of a vocabulary of whole words. Then it is "
     "given ids of another vocabulary of the same size: that of whole words counted in other "
     "documents of that world, which keeps the commonest words in their places, and that of a "
-    "WordPiece tokenizer. minift refuses both by their fingerprints; the study goes around that."
-    "\n\nFirst it fills in masked words of documents that it has not read, as in pretraining. Then "
-    "it is fine-tuned on tasks with few labels, with the same ids in training and testing. The "
-    "control has its own ids and weights drawn anew.",
+    "WordPiece tokenizer. minift refuses both by their fingerprints; the study goes around "
+    "that.\n\nFirst it fills in masked words of other documents, as in pretraining; most of their "
+    "sentences it has read elsewhere. Then it is fine-tuned on tasks with few labels, with the "
+    "same ids in training and testing. The control has its own ids and weights drawn anew.",
     rule="The claim is that the model's own ids beat either's at masked words and at every task. "
     "How much of pretraining is left with the wrong ids can be read off against the control from "
     "scratch.",

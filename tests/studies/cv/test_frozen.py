@@ -75,7 +75,5 @@ def planted(sign: int) -> Results:
 
 def test_the_rule_shows_or_reverses_the_claim() -> None:
     assert verdict_of(STUDY.judge(planted(1))) == SHOWN
-    outcomes = {finding.what: finding.outcome for finding in STUDY.judge(planted(-1))}
-    assert outcomes["frozen: drift"] == REVERSED
-    assert outcomes["learning rate 0, times frozen: time"] == REVERSED
-    assert outcomes["learning rate 0, times frozen: the head's gradient"] == REVERSED
+    # A drift is none below 0.
+    assert [f.outcome for f in STUDY.judge(planted(-1))] == [SHOWN, REVERSED, REVERSED, REVERSED]

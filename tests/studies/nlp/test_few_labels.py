@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from minift.checkpoint import load_tokenizer
 from minift.data.world import world_documents
 from minift.recipes.report import Report
 from minift.studies.nlp.few_labels import (
@@ -20,6 +21,7 @@ from minift.studies.nlp.few_labels import (
     needs,
     parted,
     run,
+    unlabelled,
     without,
 )
 from minift.studies.nlp.pretrained import Reading
@@ -72,6 +74,14 @@ def test_no_text_of_the_test_is_labelled_or_read(task: str) -> None:
     assert not texts & others
     # ... whose words are all there to be read
     assert {word for text in texts for word in text.split()} <= set(" ".join(others).split())
+
+
+def test_a_place_in_what_is_read_tells_no_label() -> None:
+    _, rest = parted("sentiment", 400, 50, seed=0)
+    tokenizer = load_tokenizer("bert-mini")
+    label_of = {tuple(tokenizer.encode(row.text, special_tokens=False)): row.label for row in rest}
+    firsts = [label_of[tuple(document[0])] for document in unlabelled(tokenizer, rest)]
+    assert 0.3 < sum(firsts) / len(firsts) < 0.7
 
 
 def test_labelled_rows_have_both_classes_equally_often() -> None:

@@ -133,9 +133,10 @@ def test_the_rule_on_planted_numbers(gain: float, rarer: int, verdict: str) -> N
     steps = {tuple(OLD.values()): 0, tuple(CORRECTED.values()): 1}
     rows = [
         {"seed": seed, **cell, "accuracy": 0.6 + seed / 100 + gain * step,
-         "failed": float(rarer == (1 if cell == OLD else -1)), "decades_lost": 0.0}
-        for seed in range(3) for cell in STUDY.cells(SETTINGS)
+         "failed": float(failed), "decades_lost": 3.0 * failed + seed / 10}
+        for seed in range(8) for cell in STUDY.cells(SETTINGS)
         for step in [steps.get(tuple(cell.values()), 2)]
+        for failed in [seed < 6 and rarer == (1 if cell == OLD else -1)]
     ]  # fmt: skip
     assert verdict_of(STUDY.judge(Results(rows))) == verdict
 
