@@ -5,6 +5,9 @@ folders of docs/results, or JSON files by their path.
 
     <!-- figures: target-size story-cv minift/weights/word2vec/config.json -->
 
+An item of a list may have such a comment of its own; one that begins with the name of a study is
+about that study alone.
+
 What counts as measured: percentages, numbers with decimals, and whole numbers before a unit such as
 seconds or times; in prose and in tables, not in code. (A rate of 1e-3 is none.) What a section
 states without having measured it (15% of the tokens are masked) it lists as given, or says that all
@@ -14,8 +17,8 @@ of it is:
     <!-- given: all, numbers of sections -->
 
 A number is found if one of the files has a figure that rounds to it. Of a study these are its
-findings, means, deviations, intervals, levels and settings, and not its thousand single runs, among
-which any two digits would be found.
+findings, means, deviations, intervals and levels, and not its thousand single runs, among which any
+two digits would be found; a number that is no percentage may also be a setting.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ PAGES = [  # that of docs/results is compared as a whole, in test_verdicts.py
     for page in sorted((ROOT / "docs").rglob("*.md"))
     if page.name not in BY_HAND and page.parent != RESULTS
 ]
-COMMENT = re.compile(r"<!-- (figures|given): (.*?) -->")
+COMMENT = re.compile(r"<!-- (figures|given): (.*?) -->", re.DOTALL)
+ITEM = re.compile(r"^- .*\n(?:(?:  .*)?\n)*", re.MULTILINE)  # with its indented lines
+STUDY = re.compile(r"- \*\*`([\w-]+)`:")
 UNHEARD = re.compile(  # answers, code, links' targets: what no reader takes for a measurement
     r"<details>.*?</details>|`[^`\n]*`|\]\([^)]*\)|<!--.*?-->",
     re.DOTALL | re.MULTILINE,
@@ -51,15 +56,30 @@ def path_of(name: str) -> Path:
     return ROOT / name if name.endswith(".json") else RESULTS / name / "results.json"
 
 
-def sections(text: str) -> Iterator[str]:
-    """The page without its code, cut before each heading."""
+def parts(text: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """The page without its code, cut before each heading and item, with what holds for the part."""
     prose = re.sub(r"^```.*?^```$", " ", text, flags=re.DOTALL | re.MULTILINE)
-    yield from re.split(r"^(?=#+ )", prose, flags=re.MULTILINE)
+    for section in re.split(r"^(?=#+ )", prose, flags=re.MULTILINE):
+        around = ITEM.sub("\n", section)
+        said = named(around)
+        yield around, said
+        for item in ITEM.findall(section):
+            study = STUDY.match(item)
+            own = {"figures": [study[1]], "given": said["given"]} if study else said
+            yield item, named(item) if COMMENT.search(item) else own
 
 
-def quoted(section: str) -> list[str]:
-    """The measured numbers of a section as they are written, but points as percentages."""
-    prose = re.sub(r"(?<=\d)\s+points\b", "%", UNHEARD.sub(" ", section))
+def named(text: str) -> dict[str, list[str]]:
+    """The words of the comments, by their kind."""
+    words: dict[str, list[str]] = {"figures": [], "given": []}
+    for kind, listed in COMMENT.findall(text):
+        words[kind] += listed.split()
+    return words
+
+
+def quoted(part: str) -> list[str]:
+    """The measured numbers of a part as they are written, but points as percentages."""
+    prose = re.sub(r"(?<=\d)\s+points\b", "%", UNHEARD.sub(" ", part))
     kept = [
         line
         for block in re.split(r"\n\s*\n", prose)
@@ -70,27 +90,30 @@ def quoted(section: str) -> list[str]:
     return [found.strip() for found in NUMBER.findall("\n".join(kept))]
 
 
-def figures(content: Any) -> Iterator[float]:
-    """All numbers of a results.json but those of single runs."""
+def figures(content: Any, without: tuple[str, ...]) -> Iterator[float]:
+    """All numbers of a results.json but those under these keys."""
     if isinstance(content, dict):
         for key, value in content.items():
-            if key not in ("cells", "ingredients", "versions"):
-                yield from figures(value)
+            if key not in without:
+                yield from figures(value, without)
     elif isinstance(content, list):
         for value in content:
-            yield from figures(value)
+            yield from figures(value, without)
     elif isinstance(content, (int, float)) and not isinstance(content, bool):
         yield content
 
 
-def is_among(number: str, known: set[float]) -> bool:
-    """Whether a figure rounds to what is written; a share may be written as a percentage."""
+def is_among(number: str, contents: list[Any]) -> bool:
+    """Whether a figure of one of the files rounds to what is written."""
     digits = number.strip("+-%").replace(",", "")
     mantissa, _, exponent = digits.partition("e")
     form = f".{len(mantissa.partition('.')[2])}{'e' if exponent else 'f'}"
-    scale = 100 if number.endswith("%") else 1
-    written = {float(f"{abs(figure) * factor:{form}}") for figure in known for factor in (1, scale)}
-    return float(digits) in written
+    is_share = number.endswith("%")
+    without = ("measured",) if is_share else ("cells", "ingredients", "versions")
+    known = (abs(figure) for content in contents for figure in figures(content, without))
+    return float(digits) in {
+        float(f"{figure * (100 if is_share else 1):{form}}") for figure in known
+    }
 
 
 def test_numbers_are_told_from_code_and_names() -> None:
@@ -100,26 +123,44 @@ def test_numbers_are_told_from_code_and_names() -> None:
 
 
 def test_a_number_is_found_by_what_it_rounds_to() -> None:
-    assert is_among("76.4%", {0.76441})
-    assert is_among("301", {300.8})
-    assert is_among("1.3e-6", {1.34e-6})
-    assert not is_among("76.5%", {0.76441})
-    assert not is_among("1.3e-6", {1.36e-6})
+    assert is_among("76.4%", [{"mean": -0.76441}])
+    assert is_among("301", [[300.8], [1.0]])
+    assert is_among("1.3e-6", [1.34e-6])
+    assert not is_among("76.5%", [0.76441])
+    assert not is_among("5%", [5])
+    assert not is_among("1.3e-6", [1.36e-6])
+
+
+def test_single_runs_are_no_figures_and_settings_no_percentages() -> None:
+    content = {"measured": {"settings": {"rate": 0.25}, "cells": [{"accuracy": 0.5}]}}
+    assert is_among("0.25", [content])
+    assert not is_among("25%", [content])
+    assert not is_among("0.5", [content])
+
+
+def test_an_item_of_a_list_may_name_its_own_file() -> None:
+    page = """# A
+
+<!-- figures: frozen -->
+First.
+- **`layers`: one.** 1.5
+- two <!-- figures: tuning
+  story-cv -->
+- three
+
+After the list.
+"""
+    files = [said["figures"] for _, said in parts(page)]
+    assert files == [[], ["frozen"], ["layers"], ["tuning", "story-cv"], ["frozen"]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_quoted_numbers_stand_in_their_results(page: Path) -> None:
     lost = []
-    for section in sections(page.read_text(encoding="utf-8")):
-        named = {"figures": "", "given": ""}
-        for kind, words in COMMENT.findall(section):
-            named[kind] += f" {words}"
-        paths = [path_of(name) for name in named["figures"].split()]
-        known = {
-            figure for path in paths for figure in figures(json.loads(path.read_text("utf-8")))
-        }
-        given = named["given"].split()
-        if "all," in given:
-            continue
-        lost += [n for n in quoted(section) if n not in given and not is_among(n, known)]
+    for part, said in parts(page.read_text(encoding="utf-8")):
+        if "all," not in said["given"]:
+            paths = map(path_of, said["figures"])
+            contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            numbers = [number for number in quoted(part) if number not in said["given"]]
+            lost += [number for number in numbers if not is_among(number, contents)]
     assert not lost
