@@ -20,7 +20,7 @@ from minift.optim import Adam, schedule
 from minift.recipes.finetuning import loss_of, score
 from minift.recipes.report import Report
 from minift.studies.cv.labelled import train_and_test, under_new_head
-from minift.studies.cv.pretrained import Source, pretrained
+from minift.studies.cv.pretrained import CHEAP_SOURCE, Source, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.statistics import Summary, summarize
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -33,13 +33,11 @@ PRETRAINED, SCRATCH, PRETRAINED_LONG, SCRATCH_LONG = METHODS
 TARGET = "near"  # the same kind of picture with new shapes
 SHARE = 0.9  # of what the pretrained network ends with: the score that is to be reached
 MARGIN = 0.02  # of accuracy, within which scratch counts as having come as far
-# The stem that makes a picture four times smaller: its steps cost little, and scratch needs many.
-SOURCE = Source("resnet10", "paper")
 
 
 @dataclass(frozen=True)
 class Settings:
-    source: Source = SOURCE
+    source: Source = CHEAP_SOURCE
     num_train: int = 20_000  # pictures of the target
     num_steps: int = 2_000
     times_longer: int = 5  # the long schedule

@@ -14,7 +14,7 @@ from minift.objectives.scores import majority_accuracy
 from minift.recipes.finetuning import FinetuneConfig, finetune, score
 from minift.recipes.report import Report
 from minift.studies.cv.labelled import common_config, train_and_test, under_new_head
-from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
+from minift.studies.cv.pretrained import CHEAP_SOURCE, QUICK_SOURCE, Source, pretrained
 from minift.studies.results import Results, Row, minus
 from minift.studies.study import Cell, Figure, Ingredient, Study
 from minift.studies.verdict import Finding, above, below
@@ -27,10 +27,10 @@ TARGET = "near"  # the same kind of picture with new shapes
 
 @dataclass(frozen=True)
 class Settings:
-    source: Source = SOURCE
+    source: Source = CHEAP_SOURCE
     sizes: tuple[int, ...] = (200, 600, 2_000, 20_000)  # pictures of the target; the source's last
     min_steps: int = 300  # of every training, however small its target
-    min_epochs: int = 4  # of every training, however large
+    min_epochs: int = 16  # of every training, however large
     batch_size: int = 64  # at most a quarter of the target
     scratch_lr: float = 4e-3  # of all that starts from random weights, heads too
     top_lr: float = 5e-4  # of a pretrained stage that is trained alone

@@ -23,7 +23,7 @@ from minift.recipes.pretraining import judge as masked_word_scores
 from minift.recipes.pretraining import pretrain_bert
 from minift.recipes.report import Report
 from minift.recipes.story_models import MAX_LENGTH
-from minift.studies.nlp.labelled import learn, whole_epochs
+from minift.studies.nlp.labelled import class_of, learn, whole_epochs
 from minift.studies.nlp.pretrained import (
     QUICK_READING,
     READING,
@@ -143,7 +143,8 @@ def unlabelled(tokenizer: Tokenizer, rows: list[Example]) -> list[list[list[int]
 
 
 def labelled(tokenizer: Tokenizer, rows: list[Example]) -> Dataset:
-    texts, labels = [row.text for row in rows], [int(row.label or 0) for row in rows]
+    texts = [row.text for row in rows]
+    labels = [class_of(row) for row in rows]
     return classification_dataset(tokenizer, texts, labels=labels, max_length=MAX_LENGTH)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from minift.data.world_tasks import Example
 from minift.recipes.finetuning import FinetuneConfig, Finetuned, finetune, score
 from minift.recipes.story_nlp import task_dataset
 from minift.stages import Model
@@ -34,6 +35,12 @@ def learn(
     model.reset_head("span" if is_span else "classify", None if is_span else 2)
     tuned = finetune(model, train, config)
     return judged(model, test), tuned
+
+
+def class_of(example: Example) -> int:
+    """The label of an example that has a class, and not a span."""
+    assert example.label is not None
+    return int(example.label)
 
 
 def whole_epochs(num_steps: int, num_rows: int, batch_size: int) -> int:

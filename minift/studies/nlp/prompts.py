@@ -29,7 +29,7 @@ from minift.objectives.scores import majority_accuracy
 from minift.recipes.finetuning import FinetuneConfig, finetune, run_model
 from minift.recipes.text_commands import FAMILIES
 from minift.stages import Model
-from minift.studies.nlp.labelled import whole_epochs
+from minift.studies.nlp.labelled import class_of, whole_epochs
 from minift.studies.nlp.multi_task import T5_BUDGET
 from minift.studies.nlp.self_supervised import BUDGET, NEXT, QUICK_BUDGET, SPANS, Budget, reader
 from minift.studies.results import Results, Row, minus
@@ -93,7 +93,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
         rows.append({"way": f"prompt with {number}", **scores})
     for size in settings.sizes:
         labelled = world_task(task, size, seed=seed)
-        words = [FILLINGS[task][example.label or 0] for example in labelled]
+        words = [FILLINGS[task][class_of(example)] for example in labelled]
         train = filled_rows(model, tokenizer, [gap(each) for each in labelled], words)
         trained = deepcopy(model)
         finetune(trained, train, config(settings, model.family, size, seed))
@@ -121,7 +121,7 @@ def gap(example: Example) -> Prompt:
 
 def prompt(task: str, asked: Example, shown: list[Example]) -> Prompt:
     """The gap of the asked example, and before it the shown ones with theirs filled."""
-    told = [gap(each).filled(FILLINGS[task][each.label or 0]) for each in shown]
+    told = [gap(each).filled(FILLINGS[task][class_of(each)]) for each in shown]
     before, after = gap(asked)
     return Prompt(" ".join([*told, before]), after)
 

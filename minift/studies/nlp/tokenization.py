@@ -75,7 +75,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
 
 
 def tokenizer_for(ids: str, own: Tokenizer, reading: Reading, seed: int) -> Tokenizer:
-    """The model's own tokenizer, or another one for the same words with as many tokens."""
+    """The model's own tokenizer, or another one for the same words with no more tokens."""
     if ids in (OWN, SCRATCH):
         return own
     # Other documents of the same world: words that are about equally common change places.
@@ -132,12 +132,12 @@ def judge(results: Results) -> list[Finding]:
 STUDY = Study(
     name="tokenization",
     claim="A pretrained model understands the ids of its own tokenizer only: those of another one, "
-    "of the same size and for the same texts, run without an error and cost accuracy.",
+    "as large and for the same texts, run without an error and cost accuracy.",
     source="The lecture on BERT in practice: text must be tokenized as in pretraining. Devlin et "
     "al. 2019, BERT, section 3 (WordPiece embeddings: a row of weights for each id, so a model is "
     "of no use without its vocabulary).",
     setup="A BERT reads about an invented world in ids of a vocabulary of whole words. Then it is "
-    "given ids of another vocabulary of the same size: that of whole words counted in other "
+    "given ids of another vocabulary of nearly the same size: that of whole words counted in other "
     "documents of that world, which keeps the commonest words in their places, and that of a "
     "WordPiece tokenizer. minift refuses both by their fingerprints; the study goes around "
     "that.\n\nFirst it fills in masked words of other documents, as in pretraining; most of their "

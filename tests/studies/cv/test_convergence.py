@@ -69,6 +69,8 @@ def test_a_run_that_never_gets_there_counts_with_all_its_steps() -> None:
     [
         ((FAST, SLOW, FAST_LONG, SLOW_LONG), SHOWN),
         ((FAST, SLOW, FAST_LONG, [*SLOW_LONG[:-1], 0.7]), NOT_SHOWN),  # ends higher as well
+        (([0.5, 0.8, 0.9], SLOW, FAST_LONG, SLOW_LONG), NOT_SHOWN),  # than the short one alone
+        ((FAST, SLOW, [*FAST_LONG[:-1], 0.9], SLOW_LONG), NOT_SHOWN),  # than the long one alone
         ((SLOW, FAST, SLOW_LONG, [*FAST_LONG[:-1], 0.2]), REVERSED),
     ],
 )
