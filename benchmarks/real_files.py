@@ -10,7 +10,8 @@ sentiment    the same to SST-2
 Each has its control from scratch. A run is a command of train_cv.py or train_nlp.py with one
 thread, as one would type it; results.json has F, BERT and runs in place of --data-dir, --bert and
 --work. A finished run is kept there at once, so that work that was stopped goes on; it is known by
-its commands and by the weights of --bert.
+its commands and by the weights that it started from, but not by the code: after a change of minift
+ask for all of them --again.
 """
 
 from __future__ import annotations
@@ -211,22 +212,20 @@ def filled(word: str, places: dict[str, Path]) -> str:
 def measure(
     runs: Sequence[Run], places: dict[str, Path], workers: int, keep: Callable[[Run, str], None]
 ) -> None:
-    """Do the runs side by side, first what others start from; ValueError if some failed."""
+    """Do the runs side by side; ValueError if some failed."""
     started: list[subprocess.Popen[str]] = []
     pool = ThreadPoolExecutor(workers)
+    num_failed = 0
     try:
-        for is_first in (True, False):
-            part = [run for run in runs if run.is_pretraining == is_first]
-            futures = {pool.submit(execute, run, places, started): run for run in part}
-            num_failed = 0
-            for future in as_completed(futures):
-                try:
-                    keep(futures[future], future.result())
-                except ChildProcessError as error:  # the others of the part are done
-                    print(error, file=sys.stderr, flush=True)
-                    num_failed += 1
-            if num_failed:
-                raise ValueError(f"{num_failed} failed; the same command goes on with the rest")
+        futures = {pool.submit(execute, run, places, started): run for run in runs}
+        for future in as_completed(futures):
+            try:
+                keep(futures[future], future.result())
+            except ChildProcessError as error:  # the others are done
+                print(error, file=sys.stderr, flush=True)
+                num_failed += 1
+        if num_failed:
+            raise ValueError(f"{num_failed} failed; the same command goes on with the rest")
     finally:  # if this is stopped, what is under way ends with it
         pool.shutdown(wait=False, cancel_futures=True)
         for process in started:
@@ -275,13 +274,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if record["group"] not in args.only or (is_planned and not args.again):
             figures = figures_of("\n".join(record["printed"]))
             records[record["folder"]] = {**record, "figures": figures}
-    todo = [run for run in runs if run.folder not in records]
-    # What others start from is made again if its checkpoint is gone.
-    groups = {run.group for run in todo}
-    sources = [run for run in runs if run.is_pretraining and run.group in groups]
-    gone = [run for run in sources
-            if not Path(filled(f"{run.folder}/config.json", places)).exists()]  # fmt: skip
-    todo = [run for run in runs if run in todo or run in gone]
+
+    def description(folder: str) -> Path:
+        """Of a checkpoint; the fingerprint of its weights is in it."""
+        return Path(filled(f"{folder}/config.json", places))
 
     def in_order() -> list[Record]:
         kept = [records[folder] for folder in {**planned, **records} if folder in records]
@@ -292,12 +288,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def keep(run: Run, printed: str) -> None:
         told = {"figures": figures_of(printed), "machine": machine, "printed": printed.splitlines()}
-        records[run.folder] = {**run._asdict(), **told}
+        made = {"made": file_digest(description(run.folder))} if run.is_pretraining else {}
+        records[run.folder] = {**run._asdict(), **told, **made}
         content = {"summary": summary(in_order()), "runs": in_order()}
         report.write(out, content, [report.markdown(COLUMNS, table())])
         print(f"{run.folder}: {told['figures']}", flush=True)
 
-    print(f"{len(todo)} of {len(runs)} runs to do", flush=True)
+    # First what others start from, if it is not there; had they other weights, they are done again.
+    groups = {run.group for run in runs if run.folder not in records}
+    sources = [run for run in runs if run.is_pretraining and run.group in groups]
+    lacking = [run for run in sources
+               if run.folder not in records or not description(run.folder).exists()]  # fmt: skip
+    before = {run.folder: records.get(run.folder, {}).get("made") for run in lacking}
+    print(f"{len(lacking)} of {len(sources)} pretrainings to do", flush=True)
+    measure(lacking, places, args.workers, keep)
+    for run in lacking:
+        if records[run.folder]["made"] != before[run.folder]:
+            starters = [each for each in runs if f"from {run.folder} " in each.commands[0]]
+            for each in starters:
+                records.pop(each.folder, None)
+    todo = [run for run in runs if run.folder not in records]
+    print(f"{len(todo)} of {len(runs) - len(sources)} runs to do", flush=True)
     measure(todo, places, args.workers, keep)
     print(format_table([*COLUMNS], table()))
 

@@ -108,15 +108,23 @@ def test_scores_of_pretraining_are_read(real_files, scripts, capsys):
 
 
 @pytest.fixture
-def done(real_files, monkeypatch, tmp_path):
-    """main in a folder, with runs that only say what they are asked; returns those it did."""
+def weights() -> list[str]:
+    return ["same"]
+
+
+@pytest.fixture
+def done(real_files, monkeypatch, tmp_path, weights):
+    """main in a folder, with runs that only say what they are asked; returns those it did.
+
+    `weights` are those of the checkpoints that are made.
+    """
 
     def done(*flags: str) -> list[str]:
         asked = []
 
         def execute(run, places, started):
             asked.append(run.folder)
-            write_text(real_files.filled(f"{run.folder}/config.json", places), "")
+            write_text(real_files.filled(f"{run.folder}/config.json", places), weights[0])
             return PRINTED.format(f"{run.seed / 10:.4f}")
 
         monkeypatch.setattr(real_files, "execute", execute)
@@ -145,14 +153,21 @@ def test_what_is_kept_is_not_done_again(done, tmp_path):
     assert sorted(done("--only", "digits", "--again")) == sorted(first)
 
 
-def test_a_checkpoint_that_is_gone_is_made_again_for_those_that_start_from_it(done, tmp_path):
+@pytest.mark.parametrize("new", ["same", "other"])
+def test_a_checkpoint_that_is_gone_is_made_again_for_those_that_start_from_it(
+    done, tmp_path, weights, new
+):
     first = done("--only", "digits")
     content = kept(tmp_path)
     content["runs"] = content["runs"][:-1]
     lost = [run for run in first if run not in {run["folder"] for run in content["runs"]}]
     (tmp_path / "results.json").write_text(json.dumps(content))
     (tmp_path / first[0].removeprefix("runs/") / "config.json").unlink()
-    assert done("--only", "digits") == [first[0], *lost]
+    weights[0] = new
+    again = done("--only", "digits")
+    started = [run for run in first if "fine-tuned" in run or "frozen" in run]
+    assert again[0] == first[0]
+    assert sorted(again[1:]) == sorted(lost if new == "same" else {*started, *lost})
 
 
 def test_other_commands_are_other_runs(done):
