@@ -62,7 +62,7 @@ NOTE = (
     "s: median, a step; a step is one of training, in generation a new token for each row, in "
     "tokens and loading all of it. GFLOP: of its matrix products; peak: the share that this is, by "
     "the second, of the machine's peak. The other columns are shares of the time under the "
-    "profiler, in %. products: linear layers with their biases, convolutions; attention: what "
+    "profiler. products: linear layers with their biases, convolutions; attention: what "
     "stands between those, its dropout too; sums: residuals, gradients added up, and the like; "
     "bookkeeping: what computes nothing, the autograd engine too; outside: Python, and files."
 )
@@ -72,7 +72,7 @@ COLUMNS: Columns = {
     "GFLOP": "{:.3g}".format,
     "GFLOP/s": "{:.1f}".format,
     "peak": "{:.0%}".format,
-    **dict.fromkeys(KINDS, "{:.0f}".format),
+    **dict.fromkeys(KINDS, "{:.0%}".format),
 }
 # Another peak; other kernels; not what one uses; hardly more than the frozen part's one pass.
 LEFT_OUT = ("bf16", "compiled", "written out", "head")
@@ -119,8 +119,7 @@ def row(label: str, found: Profile, peak: float) -> Line:
     seconds = median(found.seconds)
     rate = found.flops / seconds
     products = {"GFLOP": found.flops / 1e9, "GFLOP/s": rate / 1e9, "peak": rate / peak}
-    shares = {kind: 100 * found.shares[kind] for kind in KINDS}
-    return {"work": label, "s": seconds, **(products if found.flops else {}), **shares}
+    return {"work": label, "s": seconds, **(products if found.flops else {}), **found.shares}
 
 
 def rest(label: str, found: Profile) -> str:

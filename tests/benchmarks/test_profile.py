@@ -103,7 +103,8 @@ def test_a_row_has_the_rate_of_the_median_step_and_its_share_of_the_peak(profile
     row = cells(profile.COLUMNS, profile.row("step", found, peak=12e9))
 
     assert row[:5] == ["step", "2.0000", "6", "3.0", "25%"]
-    assert row[5:] == [{"products": "75", "other": "25"}.get(kind, "0") for kind in profile.KINDS]
+    told = {"products": "75%", "other": "25%"}
+    assert row[5:] == [told.get(kind, "0%") for kind in profile.KINDS]
     assert profile.rest("step", found) == "step, other: aten::odd 24.6%"
 
 
