@@ -23,6 +23,7 @@ from minift.objectives.scores import majority_accuracy
 from minift.optim import Adam
 from minift.recipes.finetuning import loss_of, score
 from minift.stages import Model
+from minift.studies.cv.labelled import train_and_test, under_new_head
 from minift.studies.cv.pretrained import QUICK_SOURCE, SOURCE, Source, pretrained
 from minift.studies.results import Results, Row
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -57,8 +58,9 @@ def needs(settings: Settings, cell: Cell) -> Ingredient:
 
 def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     seed, size = cell["seed"], settings.source.image_size
-    train = shapes(TARGET, settings.num_train, seed=2 * seed, image_size=size)
-    test = shapes(TARGET, settings.num_test, seed=2 * seed + 1, image_size=size)
+    train, test = train_and_test(
+        TARGET, settings.num_train, settings.num_test, seed=seed, image_size=size
+    )
     source = shapes("source", settings.num_test, seed=2 * seed + 1, image_size=size)
     batches = epoch_batches(train, settings.batch_size, seed=seed)
 
@@ -92,9 +94,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
 
 def held_still(way: str, trunk: Path, lr: float, seed: int) -> tuple[Model, Adam]:
     """The pretrained trunk, held still in one of the three ways, under a new head that learns."""
-    model = load(trunk)
-    torch.manual_seed(seed)  # the same head for each way
-    model.reset_head("classify", len(SHAPES_CLASSES[TARGET]))
+    model = under_new_head(trunk, "classify", len(SHAPES_CLASSES[TARGET]), seed=seed)
     if way == NO_GRADIENT:
         model.trunk.requires_grad_(False)
     elif way == FROZEN:
