@@ -37,7 +37,8 @@ or cannot be told from chance. What was tried for such claims is in
 
 Rates, sizes and rules were chosen on runs of the seeds 0 to 2. The runs here have other seeds, from
 100 on, which nobody had looked at before. (In `stability` that is so for the fine-tunings alone:
-its claim is about their seeds, and its one trunk and its rows are those of the pilots.)"""
+its claim is about their seeds, and its one trunk and its rows are those of the pilots.) Most ran
+beside other work, which takes more minutes than a free machine would."""
 
 
 def page() -> str:
