@@ -79,7 +79,8 @@ def named(text: str) -> dict[str, list[str]]:
 
 def quoted(part: str) -> list[str]:
     """The measured numbers of a part as they are written, but points as percentages."""
-    prose = re.sub(r"(?<=\d)\s+points\b", "%", UNHEARD.sub(" ", part))
+    prose = re.sub(r"(?<=\d)\s+(to|and)\s+([\d.]+)\s+points\b", r"% \1 \2%", UNHEARD.sub(" ", part))
+    prose = re.sub(r"(?<=\d)\s+points\b", "%", prose)
     kept = [
         line
         for block in re.split(r"\n\s*\n", prose)
@@ -120,6 +121,7 @@ def test_numbers_are_told_from_code_and_names() -> None:
     prose = "89.5% in 301 seconds, 1.2e-6 off, at a rate of 1e-3, `lr 0.1`, GPT-2, 10 pictures"
     page = f"# A\n\n{prose}\n\n    --lr 0.3\n\n    a  b\n    ---\n    c  0.5\n"
     assert quoted(page) == ["89.5%", "301", "1.2e-6", "0.5"]
+    assert quoted("3 to 4.5 points, and -2\npoints") == ["3%", "4.5%", "-2%"]
 
 
 def test_a_number_is_found_by_what_it_rounds_to() -> None:
