@@ -40,6 +40,8 @@ from minift.recipes.cli import (
     config_from,
     config_overrides,
     page_flag,
+    require_cpu,
+    require_no_config,
     resume_file,
     run,
     shared_flags,
@@ -65,6 +67,7 @@ PRETRAIN_SKIP = (
 
 
 def story(args: argparse.Namespace) -> None:
+    require_cpu(args)
     settings = story_cv.QUICK if args.quick else story_cv.StorySettings()
     settings = replace(
         settings,
@@ -110,11 +113,12 @@ def pretrain(args: argparse.Namespace) -> None:
 def finetune_(args: argparse.Namespace) -> None:
     train = load_pictures(args.data, data_dir=args.data_dir, limit=args.num_train, seed=args.seed)
     test = load_pictures(args.data, data_dir=args.data_dir, split="test", seed=args.seed)
-    num_classes = {"classify": len(train.classes), "segment": len(train.classes) + 1}.get(args.head)
+    num_classes = num_outputs(args.head, train.classes)
     torch.manual_seed(Seeds.from_seed(args.seed).init)
     if args.source is None:
         model = fresh(args, args.head, num_classes)
     else:
+        require_no_config(args)
         model = load(args)
         model.reset_head(args.head, num_classes)
     require_labels(args, model, train)
@@ -125,7 +129,7 @@ def finetune_(args: argparse.Namespace) -> None:
         rows, validation = hold_out_rows(rows, HELD_OUT, seed=args.seed)
     resume = resume_file(args.out, args.resume)
     result = finetune(model, rows, config, validation=validation, resume_path=resume)
-    save(args, model, train.classes, parent=args.pretrained or args.source)
+    save(args, model, train.classes, parent=args.pretrained or args.from_hub or args.source)
     resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
     print_scores(score(model, test.dataset, args.precision), test, result.seconds, args.out)
@@ -140,6 +144,11 @@ def evaluate(args: argparse.Namespace) -> None:
     known = read_description(args.source).get("classes")
     if known is not None and known != test.classes:
         raise ValueError(f"--data has the classes {test.classes}, the model knows {known}")
+    if model.num_classes != num_outputs(model.head_name, test.classes):
+        raise ValueError(
+            f"--data has {len(test.classes)} classes, the model's head {model.head_name} has "
+            f"{model.num_classes} outputs"
+        )
     print_scores(score(model, test.dataset, args.precision), test)
 
 
@@ -186,11 +195,16 @@ def show(args: argparse.Namespace) -> None:
 def judged_pictures(args: argparse.Namespace, model: Model, classes: list[str]) -> Pictures | None:
     """Test pictures that the model's head can be judged by; None if it names other things."""
     known = read_description(args.source).get("classes")
-    num_classes = {"classify": len(classes), "segment": len(classes) + 1}.get(model.head_name or "")
+    num_classes = num_outputs(model.head_name, classes)
     if model.head_name is None or known not in (None, classes) or model.num_classes != num_classes:
         return None
     test = load_pictures(args.data, data_dir=args.data_dir, split="test", limit=500, seed=args.seed)
     return test if truth_of(model) in test.dataset else None
+
+
+def num_outputs(head: str | None, classes: list[str]) -> int | None:
+    """The `num_classes` of a head for these classes; a pixel may also be background."""
+    return {"classify": len(classes), "segment": len(classes) + 1}.get(head or "")
 
 
 def load(args: argparse.Namespace) -> Model:

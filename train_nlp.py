@@ -46,6 +46,8 @@ from minift.recipes.cli import (
     config_from,
     config_overrides,
     page_flag,
+    require_cpu,
+    require_no_config,
     resume_file,
     run,
     shared_flags,
@@ -94,6 +96,7 @@ SKIP = ("seed", "precision", "progress")
 
 
 def story(args: argparse.Namespace) -> None:
+    require_cpu(args)
     settings = story_nlp.QUICK if args.quick else story_nlp.StorySettings()
     settings = replace(
         settings,
@@ -166,6 +169,7 @@ def finetune_(args: argparse.Namespace) -> None:
         overrides = config_overrides(args.config, CONFIGS[family])
         model = fresh(name, None, tokenizer, overrides)
     else:
+        require_no_config(args)
         model = minift.load(args.source)
         require_tokenizer(model, tokenizer)
     head = head_for(model.family, args.data, args.head)
@@ -179,7 +183,13 @@ def finetune_(args: argparse.Namespace) -> None:
     config = config_from(args, FinetuneConfig, **unset(args, FinetuneConfig, suited))
     resume = resume_file(args.out, args.resume)
     result = finetune(model, train.dataset, config, validation=test.dataset, resume_path=resume)
-    save(args, model, tokenizer, train.classes, parent=args.pretrained or args.source)
+    save(
+        args,
+        model,
+        tokenizer,
+        train.classes,
+        parent=args.pretrained or args.from_hub or args.source,
+    )
     resume.unlink(missing_ok=True)
     print(f"{result.trainable:.1%} of the weights were trained")
     scores = result.scores if test.answers is None else judge(args, model, tokenizer, test)

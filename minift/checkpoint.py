@@ -65,17 +65,34 @@ def save(
 
     Raises
     ------
-    ValueError : the tokenizer is not the model's own, the layout is unknown, or it has no such
-        family, head or kind of tokenizer.
+    ValueError : the tokenizer is not the model's own, or is left out where the folder holds
+        another one; there are more or fewer classes than the head has; the layout is unknown, or
+        it has no such family, head or kind of tokenizer.
+    TypeError : the lineage is not plain. In all of these cases nothing is written.
     """
     if layout == "huggingface":
         architecture_of(model)  # raises where the layout has none, before anything is written
     elif layout != "minift":
         raise ValueError(f"layout must be 'minift' or 'huggingface', got {layout!r}")
+    folder = Path(folder)
+    num_named = model.num_classes
+    if num_named is not None and model.head_name == "segment":
+        num_named -= 1  # the background has no name
+    if None not in (classes, num_named) and len(classes or ()) != num_named:
+        raise ValueError(f"classes must be {num_named} names, as the head has, got {classes}")
+    lineage = json.loads(json.dumps(dict(lineage or {})))
+    with torch.device("meta"):
+        plain = build_model(model.family, model.config, model.head_name, model.num_classes)
+    if beside := sorted(model.state_dict().keys() ^ plain.state_dict().keys()):
+        raise ValueError(
+            f"model must have the weights of its configuration alone, {beside[0]!r} differs; is "
+            "there LoRA to be merged (merge_lora)?"
+        )
     if tokenizer is not None:
         require_tokenizer(model, tokenizer)
         model.tokenizer_id = tokenizer.fingerprint
-    folder = Path(folder)
+    elif (folder / "tokenizer.json").exists():  # it would be taken for the new model's
+        _require_same(model.tokenizer_id or "unknown", _load_tokenizer(folder), f"{folder}: model")
     if layout == "huggingface":
         if tokenizer is not None:
             tokenizer.save(folder, layout="huggingface")
@@ -97,7 +114,7 @@ def save(
         # Last to be written, and with a hash: a save that broke off over an older checkpoint
         # leaves weights that do not belong to this file, and `load` will see it.
         "weights": file_digest(folder / "model.pt"),
-        "lineage": dict(lineage or {}),
+        "lineage": lineage,
     }
     write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
 
@@ -164,7 +181,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     if path.exists():
         description = read_description(folder)
         _require_same(description["tokenizer"], tokenizer, f"{source}")
-        rows = description.get("vocab_size")
+        rows = description.get("vocab_size", description.get("config", {}).get("vocab_size"))
         # More tokens than rows fit nowhere; far fewer mean that a part of them was lost.
         if isinstance(rows, int) and not 0 <= rows - tokenizer.vocab_size < MAX_PADDING:
             raise ValueError(
@@ -203,11 +220,8 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         }
     if not path.exists():
         raise ValueError(f"{folder} is no checkpoint folder: it has no config.json")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be JSON: {error}") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    description = read_json(path)
+    if description.get("format") != FORMAT:
         raise ValueError(f'{path}: "format" must be {FORMAT!r}; this checkpoint is of another kind')
     missing = {"family", "config", "head", "num_classes", "tokenizer", "weights"} - set(description)
     if missing:
@@ -240,15 +254,22 @@ def _require_same(own: str | None, tokenizer: Tokenizer, owner: str) -> None:
         )
 
 
-def _require_fit(weights: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
-    for name in expected:
+def _require_fit(weights: Any, expected: dict[str, Tensor], path: Path) -> None:
+    if not isinstance(weights, dict):
+        raise ValueError(f"{path} must hold tensors by name, got {type(weights).__name__}")
+    for name, shape in expected.items():
         if name not in weights:
             raise ValueError(f"{path} lacks {name!r}, which the configuration asks for")
-        if weights[name].shape != expected[name].shape:
+        value = weights[name]
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{path}: {name!r} must be a tensor, got {type(value).__name__}")
+        if value.shape != shape.shape:
             raise ValueError(
-                f"{path}: {name!r} must be {tuple(expected[name].shape)} by the configuration, "
-                f"got {tuple(weights[name].shape)}"
+                f"{path}: {name!r} must be {tuple(shape.shape)} by the configuration, "
+                f"got {tuple(value.shape)}"
             )
+        if value.is_floating_point() != shape.is_floating_point() or value.is_complex():
+            raise ValueError(f"{path}: {name!r} must be like {shape.dtype}, got {value.dtype}")
     for name in weights:
         if name not in expected:
             raise ValueError(f"{path} has {name!r}, which the configuration does not ask for")

@@ -126,6 +126,8 @@ class Model(nn.Module):
 
     def reset_head(self, name: str | None, num_classes: int | None = None) -> None:
         """Put a fresh head on, on the trunk's device; None takes it off. The trunk stays."""
+        if name is None and num_classes is not None:
+            raise ValueError(f"num_classes must be None without a head, got {num_classes}")
         head = nn.Identity() if name is None else self.make_head(name, num_classes)
         self.head = head.to(next(self.trunk.parameters()).device).train(self.training)
         self.head_name, self.num_classes = name, num_classes

@@ -33,8 +33,17 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if isinstance(loaded, np.ndarray):
             raise ValueError("it holds one array without a name")
         with loaded as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            wanted = {*_IMAGE_KEYS, *_LABEL_KEYS}
+            arrays = {key: archive[key] for key in archive.files if key in wanted}
+    # Encrypted, or packed in a way that Python does not know; or of a size that is made up.
+    except (
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise ValueError(f"{path} must be an .npz file of plain arrays: {error}") from error
     images = _as_images(_pick(arrays, _IMAGE_KEYS, path), path)
     labels = _pick(arrays, _LABEL_KEYS, path)

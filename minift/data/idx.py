@@ -50,7 +50,10 @@ def read_idx(path: str | os.PathLike[str]) -> Tensor:
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise ValueError(f"{path} must be a whole gzip file: {error}") from error
     if not values:  # refused by frombuffer
-        return torch.empty(shape, dtype=torch.uint8)
+        try:
+            return torch.empty(shape, dtype=torch.uint8)
+        except RuntimeError:  # none of something, but too many of something else
+            raise ValueError(f"{path} must have sizes that fit a tensor, found {shape}") from None
     return torch.frombuffer(values, dtype=torch.uint8).view(shape)
 
 

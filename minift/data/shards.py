@@ -99,7 +99,7 @@ def write_shards(
             in_flight.append(pool.submit(_write_shard, paths[-1], chunk))
         for future in in_flight:
             future.result()
-    if not paths:
+    if not sum(len(_open(path)) for path in paths):
         raise ValueError("texts must hold some text, found none")
 
     # Last: a folder without it is one that was broken off.
@@ -272,6 +272,10 @@ def block_batches(shards: TokenShards, batch_size: int, block_size: int, *, seed
 
     The same batches, in the same order, as `epoch_batches` gives of all blocks in memory.
     """
+    if not 1 <= block_size <= len(shards):
+        raise ValueError(
+            f"block_size must be in 1..{len(shards)} (the number of tokens), got {block_size}"
+        )
     num_blocks = len(shards) // block_size
     numbers = epoch_batches({"number": torch.arange(num_blocks)}, batch_size, seed=seed)
 

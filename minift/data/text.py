@@ -79,7 +79,7 @@ def _cut_unmarked(words: list[str]) -> list[list[str]]:
 def _read_text(path: Path) -> str:
     try:
         # A byte-order mark, as in MRPC, would otherwise become part of the first column's name.
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")  # \r stays, which may stand in a sentence
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8, found other bytes at {error.start}") from error
 
@@ -322,11 +322,12 @@ def read_squad(path: PathLike) -> list[Example]:
                 for question in paragraph["qas"]:
                     answers = question["answers"] or [{"text": "", "answer_start": -1}]
                     answer, start = answers[0]["text"], answers[0]["answer_start"]
-                    if answer and context[start : start + len(answer)] != answer:
+                    found = context[start : start + len(answer)]
+                    if answer and (start < 0 or found != answer):
                         raise ValueError(
                             f"{path}: question {question.get('id')} must have its answer "
                             f"{answer!r} at character {start}, "
-                            f"found {context[start : start + len(answer)]!r}"
+                            f"found {found!r}"
                         )
                     accepted = tuple(each["text"] for each in answers)
                     examples.append(Example(question["question"], context, answer, start, accepted))

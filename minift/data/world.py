@@ -170,8 +170,9 @@ def draw_cast(
     rng : where the randomness comes from.
     words : which rows of the tables may be drawn. Documents draw from all; labelled examples from
         `slice(0, None, 2)` for training and from `slice(1, None, 2)` for the rest, which is how
-        words are held out: people, things, creatures and what they do, actions, and the
-        adjectives. The rest (places, kinds, ...) is common to all.
+        words are held out: people with all that is of their house (place, animal, country, ...),
+        things, creatures and what they do, actions, and the adjectives. Kinds and trades are common
+        to all.
     is_good : the side that opinions take; None = either.
     """
     choice = rng.choice

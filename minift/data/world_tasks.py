@@ -6,8 +6,10 @@ examples use the other half of the words, and all templates. The documents use a
 a model that only saw the labelled examples meets strangers in the test, and one that has read the
 documents meets old acquaintances.
 
-Right and wrong sentences come from the same row and hold the same words equally often, so counting
-words says nothing about grammar, equivalence or entailment: one has to know what fits.
+Right and wrong sentences come from the same row and hold the same words equally often in training,
+so counting words says nothing about grammar, equivalence or entailment: one has to know what fits.
+A shortcut is left: equivalent sentences begin with different names, others with the same, so that
+to compare the first words is enough. (In the test these are names that no label has told of.)
 """
 
 from __future__ import annotations
@@ -217,8 +219,8 @@ def _summary(rng: Random, split: str, _: int) -> tuple[str, str]:
     return f"summarize : {' '.join(told)}", event
 
 
-def _question(rng: Random, split: str, _: int) -> tuple[str, str]:
-    example = _answer_example(rng, "answer", split, _)
+def _question(rng: Random, split: str, label: int) -> tuple[str, str]:
+    example = _answer_example(rng, "answer", split, label)
     assert example.answer is not None
     return f"question : {example.text} context : {example.pair}", example.answer
 

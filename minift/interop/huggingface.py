@@ -63,7 +63,11 @@ def load_folder(
     family = family_of(theirs, path)
     source = weights_file(folder)
     state = read_weights(source)
-    config = CONFIGS[family.family](**family.read_config(theirs, state, path))
+    settings = family.read_config(theirs, state, path)
+    try:
+        config = CONFIGS[family.family](**settings)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     names = family.name_map(config)
     state = family.unpack(state, names)
     # Each layer has weights: so a made-up number of them is not built first.
@@ -72,16 +76,17 @@ def load_folder(
         raise ValueError(f"{path}: asks for {num_layers} layers, {source} has {len(state)} weights")
     saved_head = family.saved_head(theirs, state)
     saved_classes = _num_classes(theirs, state, names, saved_head)
-    if head is None:
-        head, num_classes = saved_head, num_classes or saved_classes
+    head = saved_head if head is None else head
+    if head == saved_head:
+        num_classes = num_classes or saved_classes
     # Classes of another task or number are other classes: that head starts afresh.
     has_classes = head in HEADS_WITH_CLASSES
     use_head = not has_classes or (head, num_classes) == (saved_head, saved_classes)
     try:
         with torch.device("meta"):  # shapes without memory, until they are known to fit
             shapes = build_model(family.family, config, head, num_classes)
-    # torch's own: a size that no number holds, a padding id beyond the vocabulary.
-    except (TypeError, ValueError, RuntimeError, OverflowError, AssertionError) as error:
+    # torch's own: a size that no number holds.
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
     values, report = match(
         shapes.state_dict(keep_vars=True),

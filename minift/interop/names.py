@@ -107,8 +107,8 @@ def match(
 
     Raises
     ------
-    ValueError : a trunk weight is missing, has another shape, or there is one that the model has no
-        place for; two names of one weight have different values.
+    ValueError : a trunk weight is missing, has another shape or kind of numbers, or there is one
+        that the model has no place for; two names of one weight have different values.
     """
     values: State = {}
     used: set[str] = set()
@@ -125,6 +125,8 @@ def match(
                     f"{source}: {theirs!r} must be {tuple(weight.shape)} by {sizes_from}, "
                     f"got {tuple(value.shape)}"
                 )
+            if weight.is_floating_point() and not value.is_floating_point():
+                raise ValueError(f"{source}: {theirs!r} is of {value.dtype}, not {weight.dtype}")
             first = first_of.setdefault(id(weight), name)
             known = values.setdefault(first, value)
             # A tensor with a NaN is not equal to itself.

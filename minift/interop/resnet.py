@@ -105,6 +105,9 @@ def load_resnet(
 def save_resnet(model: ResNet, path: str | Path) -> None:
     """Write a model's weights under torchvision's and timm's names.
 
+    Their files do not say how pictures are scaled: give `load_resnet` the `pixel_mean` and
+    `pixel_std` of the model's configuration again, or it takes its own.
+
     Parameters
     ----------
     path : by its ending a .safetensors file or, with .pth or .pt, a state dict. For a net of

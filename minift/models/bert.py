@@ -53,6 +53,10 @@ class BertConfig:
     norm_eps: float = 1e-12
     init_std: float = 0.02
 
+    def __post_init__(self) -> None:
+        if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(f"pad_id must be in 0..{self.vocab_size - 1}, got {self.pad_id}")
+
 
 MICRO = BertConfig(
     vocab_size=2048,
@@ -98,7 +102,7 @@ class Encoded(NamedTuple):
     reads: Tensor | None = None
 
     def trimmed(self) -> Encoded:
-        """Without the positions that are padding in every row."""
+        """Without the positions at the end that are padding in every row."""
         if self.attention_mask is None or self.reads is not None:
             return self
         T = used_length(self.attention_mask)

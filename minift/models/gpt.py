@@ -156,6 +156,8 @@ class GPT(Model):
         """
         check_generates(self.head_name)
         B, T = input_ids.shape
+        if T == 0:
+            raise ValueError("input_ids must hold at least one token to go on from, got none")
         sampling = Sampling(temperature, top_k, top_p, generator)
         sampling.check()
         num_read = T + max_new_tokens - 1  # the last token is only written

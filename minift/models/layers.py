@@ -269,8 +269,9 @@ def attend_mask(
 
     attention_mask is (B, S) bool, True = a real token, None = no padding; the queries are the last
     `num_queries` of the S positions. Returns bool (B, 1, T or 1, S), or None where nothing is
-    hidden by padding (then `is_causal` alone says it). A padded query may see itself: a row that
-    sees nothing would be a softmax over nothing, which is not a number.
+    hidden by padding (then `is_causal` alone says it). Under a causal mask a padded query may see
+    itself: with padding on the left it would else see nothing, and a softmax over nothing is not a
+    number.
     """
     if attention_mask is None:
         return None
@@ -284,7 +285,7 @@ def attend_mask(
 
 
 def used_length(attention_mask: Tensor) -> int:
-    """How many columns of a padding mask (B, S) are left without those that no row uses."""
+    """Where the last column of a padding mask (B, S) that any row uses ends."""
     used = attention_mask.any(dim=0).nonzero()
     return int(used.max()) + 1 if len(used) else 1
 

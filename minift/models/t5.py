@@ -54,6 +54,10 @@ class T5Config:
     norm_eps: float = 1e-6
     start_id: int = 0  # the decoder's first input is the padding token
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_id < self.vocab_size:
+            raise ValueError(f"start_id must be in 0..{self.vocab_size - 1}, got {self.start_id}")
+
 
 MICRO = T5Config(
     vocab_size=2048,
@@ -110,7 +114,7 @@ class EncodedDecoded(NamedTuple):
         return ("encoder_bias", "decoder_bias")
 
     def trimmed(self) -> EncodedDecoded:
-        """Without the positions of the input that are padding in every row."""
+        """Without the positions at the input's end that are padding in every row."""
         if self.attention_mask is None:
             return self
         S, bias = used_length(self.attention_mask), self.encoder_bias

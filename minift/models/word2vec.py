@@ -206,9 +206,9 @@ def nearest(
     -------
     ids, cosines : (k,) or (Q, k) each, the nearest first.
     """
-    V = len(vectors)
-    if not 1 <= k <= V:
-        raise ValueError(f"k must be in 1..{V} (the number of words), got {k}")
+    num_left = len(vectors) - (0 if exclude is None else exclude.shape[-1])
+    if not 1 <= k <= num_left:
+        raise ValueError(f"k must be in 1..{num_left} (the words that are not excluded), got {k}")
     cosines = F.normalize(query, dim=-1) @ F.normalize(vectors, dim=-1).T  # (..., V)
     if exclude is not None:
         cosines = cosines.scatter(-1, exclude.expand(*query.shape[:-1], -1), -torch.inf)

@@ -1,5 +1,7 @@
 """Span corruption: cut short runs out of a text and ask for them (Raffel et al. 2020, 3.1.4).
 
+Their figure 2:
+
     text     Thank you for inviting me to your party last week
     inputs   Thank you <X> me to your party <Y> week </s>
     targets  <X> for inviting <Y> last </s>
@@ -9,7 +11,7 @@ only what was lost: a step costs less than one that writes the whole text out ag
 
 As in the authors' code, how many tokens and how many spans are cut follows from the length alone.
 Texts of one length therefore give inputs of one length and targets of one length: no padding.
-And a text always begins with a kept run and ends with a cut one.
+And here a text always begins with a kept run and ends with a cut one.
 
 Shape: T length of the text.
 """

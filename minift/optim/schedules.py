@@ -1,12 +1,11 @@
 """Learning-rate schedules: which share of the peak rate to use, as pure functions of the step.
 
-All of them rise first and fall afterwards. Right after a new head was put on a pretrained trunk the
-gradients are large and point anywhere, and Adam's mean of g² rests on few samples; a small rate
-lets both settle before the trunk is moved far.
+All but "constant" rise first and fall afterwards. Right after a new head was put on a pretrained
+trunk the gradients are large and point anywhere, and Adam's mean of g² rests on few samples; a
+small rate lets both settle before the trunk is moved far.
 
-Steps are counted from 0. The peak, 1, is reached at step `num_warmup`. The first step is never
-wasted on a rate of 0: the rise starts from where a step -1 would have been 0, and the fall would
-reach 0 at step `num_steps`, one after the last.
+Steps are counted from 0. The first step is never wasted on a rate of 0, nor is the last: where a
+rise or a fall is straight, it would be at 0 one step before the first, and one after the last.
 """
 
 from __future__ import annotations

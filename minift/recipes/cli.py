@@ -59,6 +59,21 @@ def source_flags(help_text: str) -> argparse.ArgumentParser:
     return source
 
 
+def require_cpu(args: argparse.Namespace) -> None:
+    """ValueError for another --device: what is compared there is small, and was timed on a CPU."""
+    if args.device not in ("auto", "cpu"):
+        raise ValueError(f"--device must be left out: this runs on the CPU, got {args.device}")
+
+
+def require_no_config(args: argparse.Namespace) -> None:
+    """ValueError for --config beside weights that have a configuration of their own."""
+    if args.config:
+        raise ValueError(
+            f"--config is for fresh weights: those of --from, --pretrained or --from-hub have "
+            f"sizes of their own, got {' '.join(args.config)}"
+        )
+
+
 def page_flag(parser: argparse.ArgumentParser) -> None:
     """--page of `show`."""
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page of pictures "

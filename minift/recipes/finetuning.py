@@ -62,7 +62,7 @@ class FinetuneConfig:
     num_reinit: int = 0  # top stages that start anew
     unfreeze_every: int | None = None  # epochs until one more thaws, from the top to num_frozen
     lora_rank: int | None = None  # LoRA: train an update of this rank beside each layer
-    bias_only: bool = False  # BitFit: train the trunk's biases alone; as LoRA, at ten times the lr
+    bias_only: bool = False  # BitFit: train the trunk's biases alone; 10 times lr, as for LoRA
     l2sp: float = 0.0  # strength of the pull back to the pretrained weights
     bias_correction: bool = True  # Adam's; the original BERT code left it out
     clip_norm: float | None = 1.0
@@ -103,6 +103,11 @@ class FinetuneConfig:
                 f"{few[0]} and {other} exclude each other, got {getattr(self, few[0])} and "
                 f"{getattr(self, other)}"
             )
+        if self.l2sp and self.num_reinit:
+            raise ValueError(
+                "l2sp and num_reinit exclude each other, for what starts anew has no pretrained "
+                f"weights to be pulled to, got {self.l2sp} and {self.num_reinit}"
+            )
 
 
 @dataclass
@@ -111,7 +116,7 @@ class Finetuned:
 
     history: History
     trainable: float  # share of the weights that were trained
-    seconds: float  # of training, validation and caching included
+    seconds: float  # of training, with validation and caching; of a resumed run, all its parts
     scores: dict[str, float] = field(default_factory=dict)  # on the validation set
 
 
@@ -150,6 +155,12 @@ def finetune(
     if resume_path is not None:
         parts = {"data": train, "validation": validation, "starting_weights": model.state_dict()}
         settings = resume_settings(model, config, **parts)
+    both = (config.num_frozen, config.num_reinit)
+    if min(both) > 0 and sum(both) > len(model.trunk):
+        raise ValueError(
+            f"num_frozen and num_reinit must not overlap in {len(model.trunk)} stages, got "
+            f"{both[0]} and {both[1]}: a frozen stage drawn anew is noise"
+        )
     if config.num_reinit:
         reinit_top(model, config.num_reinit, seed=Seeds.from_seed(config.seed).init)
     freeze(model, config.num_frozen)
@@ -165,6 +176,7 @@ def finetune(
     penalty = L2SP(model, strength=config.l2sp) if config.l2sp else None
 
     batches, num_batches = training_batches(model, train, config)
+    seconds = time.perf_counter() - started
     num_steps = max(1, config.epochs * num_batches // config.accumulate)
     validate, validate_steps = None, None
     if config.validate_every is not None and validation is not None:
@@ -197,9 +209,8 @@ def finetune(
     trainable = trainable_share(model)
     if config.lora_rank is not None:
         merge_lora(model)
-    seconds = time.perf_counter() - started
     scores = {} if validation is None else score(model, validation, config.precision)
-    return Finetuned(history, trainable, seconds, scores)
+    return Finetuned(history, trainable, seconds + history.seconds, scores)
 
 
 def resume_settings(model: Model, config: Any, **parts: Any) -> dict[str, Any]:
@@ -276,6 +287,8 @@ def predict(
                 decided.append(judged(model).decide(run_model(model, batch), batch).cpu())
     finally:
         model.train(was_training)
+    if not decided:
+        raise ValueError("dataset must have at least one row, got none")
     return torch.cat(decided)
 
 

@@ -36,26 +36,22 @@ class Judged:
     scores: Callable[[Tensor, Batch], dict[str, float]]
 
 
-def classify_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy; logits (B, K), labels (B,), or (B, T, K) and (B, T) for tags."""
+def label_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy; logits (B, K), labels (B,), or (B, T, K) and (B, T) for tags and next tokens,
+    with -100 on padding."""
     score = token_scores(logits, batch["labels"])
     return score.loss, {"accuracy": score.accuracy}
 
 
 def classify_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
-    """Accuracy; for two classes also F1 of class 1 and Matthews' correlation, as GLUE has them."""
+    """Accuracy; where all labels are 0 or 1 also F1 of class 1 and Matthews' correlation, as in
+    GLUE."""
     labels = dataset["labels"]
-    scores = {"accuracy": labelled_accuracy(predicted, labels)}
+    scores = {"accuracy": metrics.accuracy(predicted, labels)}
     if labels.ndim == 1 and int(labels.max()) <= 1:
         scores["f1"] = metrics.f1(predicted, labels)
         scores["matthews"] = metrics.matthews(predicted, labels)
     return scores
-
-
-def lm_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy of the next token; logits (B, T, V), labels (B, T) with -100 on padding."""
-    score = token_scores(logits, batch["labels"])
-    return score.loss, {"accuracy": score.accuracy}
 
 
 def lm_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
@@ -64,14 +60,8 @@ def lm_scores(predicted: Tensor, dataset: Batch) -> dict[str, float]:
     is_right = (predicted == labels) | (labels == -100)
     return {
         "whole": is_right.all(dim=1).float().mean().item(),
-        "accuracy": labelled_accuracy(predicted, labels),
+        "accuracy": metrics.accuracy(predicted, labels),
     }
-
-
-def labelled_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Accuracy where there is a label: padding, -100, is neither right nor wrong."""
-    counts = labels != -100
-    return metrics.accuracy(predicted[counts], labels[counts])
 
 
 def span_loss(logits: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -159,9 +149,9 @@ def likeliest(logits: Tensor, batch: Batch) -> Tensor:
 
 
 JUDGED: dict[str, Judged] = {
-    "classify": Judged(classify_loss, likeliest, classify_scores),
-    "tag": Judged(classify_loss, likeliest, classify_scores),
-    "lm": Judged(lm_loss, likeliest, lm_scores),
+    "classify": Judged(label_loss, likeliest, classify_scores),
+    "tag": Judged(label_loss, likeliest, classify_scores),
+    "lm": Judged(label_loss, likeliest, lm_scores),
     "span": Judged(span_loss, best_spans, span_scores),
     "segment": Judged(segment_loss, lambda logits, batch: logits.argmax(dim=1), segment_scores),
     "locate": Judged(locate_loss, lambda boxes, batch: boxes.float(), locate_scores),

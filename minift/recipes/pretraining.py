@@ -15,6 +15,7 @@ Shapes: B batch, T length, V vocabulary. Documents are lists of sentences of tok
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -124,6 +125,8 @@ def pretrain_resnet(
 
 def resnet_steps(train: dict[str, Tensor], batch_size: int, epochs: float) -> int:
     """How many steps so many passes over the pictures are."""
+    if not 0 < epochs < math.inf:
+        raise ValueError(f"epochs must be above 0 and finite, got {epochs}")
     num_steps = round(epochs * steps_per_epoch(train, min(batch_size, num_examples(train))))
     return max(1, num_steps)
 

@@ -41,7 +41,7 @@ class StorySettings:
     source_epochs: int = 9
     target_sizes: tuple[int, ...] = (100, 1000)  # labelled pictures of the new shapes
     segment_size: int = 200  # pictures with a label for every pixel
-    num_steps: int = 240  # of every fine-tuning, whatever its target's size
+    num_steps: int = 240  # of every fine-tuning, up to whole epochs of its target
     num_test: int = 2000
     model: str = "resnet-tiny"
     num_frozen: int = 4  # stages of "freeze": all but layer4

@@ -24,7 +24,7 @@ from minift.objectives.scores import majority_accuracy
 from minift.recipes.datasets import encode_documents
 from minift.recipes.finetuning import score
 from minift.recipes.pretraining import PretrainConfig, judge, pretrain_resnet, resnet_steps
-from minift.recipes.text_commands import FAMILIES, WORLD_TEXT_TASKS, pretrain_text
+from minift.recipes.text_commands import FAMILIES, TEXT_TASKS, pretrain_text
 from minift.shipped import shipped_folder
 from minift.stages import Model
 from minift.tokenizers import Tokenizer, WordVocab
@@ -135,7 +135,7 @@ def learn_world(
     family = PRESETS[name][0]
     texts = corpus.sentences
     if family == "t5":  # is to know the words of its later tasks ("summarize", "positive") too
-        pairs = [pair for task in WORLD_TEXT_TASKS for pair in text_to_text(task, 512, seed=seed)]
+        pairs = [pair for task in TEXT_TASKS for pair in text_to_text(task, 512, seed=seed)]
         texts += [text for pair in pairs for text in pair]
     tokenizer = WordVocab.train(
         texts,

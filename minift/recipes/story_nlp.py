@@ -48,6 +48,7 @@ from minift.recipes.story_models import (
     world_corpus,
 )
 from minift.recipes.story_results import write_results
+from minift.recipes.text_commands import TEXT_TASKS
 from minift.stages import Model
 from minift.tokenizers import Tokenizer
 from minift.training.metrics import rouge_l
@@ -312,19 +313,18 @@ def _gpt(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[s
         say(f"   {story.texts[-1]}")
 
 
-T5_TASKS = ("summary", "question", "class")
-
-
 def _t5(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[str], None]) -> None:
     say("5. T5: spans, then one model for three tasks")
     size = settings.text_to_text_size
-    examples = {task: text_to_text(task, size, seed=settings.seed) for task in T5_TASKS}
+    examples = {task: text_to_text(task, size, seed=settings.seed) for task in TEXT_TASKS}
     learnt = _learnt(settings, "t5-mini", corpus, settings.t5_steps)
     t5, tokenizer = learnt.model, learnt.tokenizer
     assert tokenizer is not None
     accuracy = learnt.scores["span_accuracy"]
     story.rows.append(Row("T5", _whence("spans", learnt), [accuracy], None, learnt.seconds))
-    train = text_to_text_tensors(tokenizer, [pair for task in T5_TASKS for pair in examples[task]])
+    train = text_to_text_tensors(
+        tokenizer, [pair for task in TEXT_TASKS for pair in examples[task]]
+    )
     for name in ("from scratch", "pretrained"):
         model = fresh("t5-mini", "lm", settings.seed, tokenizer)
         assert isinstance(model, T5)
@@ -337,7 +337,7 @@ def _t5(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[st
             **_shared(settings),
         )
         tuned = finetune(model, train, tuning, description=f"three tasks, {name}")
-        for task in T5_TASKS:
+        for task in TEXT_TASKS:
             test = text_to_text(task, settings.num_test // 2, seed=1, split="test")
             written = write_answers(model, tokenizer, [source for source, _ in test])
             targets = [tokenizer.decode(tokenizer.encode(target)) for _, target in test]
@@ -351,7 +351,7 @@ def _t5(story: Story, settings: StorySettings, corpus: Corpus, say: Callable[[st
                 story.answers += [f"{task}: {test[0][0]}", f"  -> {written[0]}"]
         say(
             f"   {name}: "
-            + ", ".join(f"{task} {story.score(f'T5 {task}', name):.1%}" for task in T5_TASKS)
+            + ", ".join(f"{task} {story.score(f'T5 {task}', name):.1%}" for task in TEXT_TASKS)
         )
 
 

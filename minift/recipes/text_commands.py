@@ -135,10 +135,10 @@ def require_fit(
 
 
 def token_vectors(model: Model, tokenizer: Tokenizer) -> Tensor:
-    """The vectors at the model's input, (V, C): word2vec's word vectors, the others' embedding."""
+    """The vectors at the model's input, (V, C), on the CPU: word2vec's own, else the embedding."""
     embedding: Any = model.trunk.stages["embedding"]
     weight = model.vectors if isinstance(model, Word2Vec) else embedding.tokens.weight.detach()
-    return weight[: tokenizer.vocab_size]
+    return weight[: tokenizer.vocab_size].cpu()
 
 
 def word_id(tokenizer: Tokenizer, word: str) -> int:
@@ -218,7 +218,7 @@ def train_tokenizer(
         layout = "gpt" if family == "gpt" else "bert"
         return WordVocab.train(texts, vocab_size, layout=layout)
     if is_world:  # the words that its tasks ask and answer in belong to the world too
-        pairs = [pair for name in WORLD_TEXT_TASKS for pair in text_to_text(name, 100, seed=0)]
+        pairs = [pair for name in TEXT_TASKS for pair in text_to_text(name, 100, seed=0)]
         texts += [text for pair in pairs for text in pair]
     return WordVocab.train(texts, vocab_size, layout="t5", num_sentinels=NUM_SENTINELS)
 
@@ -289,7 +289,7 @@ def commonest_answers(
 
 # -------------------------------------------------------------------------------- finetuning
 
-WORLD_TEXT_TASKS = ("summary", "question", "class")
+TEXT_TASKS = ("summary", "question", "class")
 
 
 @dataclass(frozen=True)
@@ -405,8 +405,8 @@ def _text_task(
 ) -> Task:
     kind, _, name = data.partition(":")
     if kind == "world":
-        if name not in WORLD_TEXT_TASKS:
-            known = "|".join(WORLD_TEXT_TASKS)
+        if name not in TEXT_TASKS:
+            known = "|".join(TEXT_TASKS)
             raise ValueError(f"data must be world:{known} for head lm, got {data!r}")
         pairs = text_to_text(name, limit or 256, seed=seed, split=split)
         where = [data] * len(pairs)

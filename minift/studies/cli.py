@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from minift.recipes.cli import at_least_one
+from minift.recipes.cli import at_least_one, require_cpu
 from minift.recipes.report import format_table
 from minift.studies.page import FINDING_COLUMNS, finding_cells, read_measured, write_results
 from minift.studies.runner import forget, measure, num_cores
@@ -42,10 +42,10 @@ def study_command(studies: Sequence[Study], program: str) -> Callable[[argparse.
     """The function of the command: (parsed flags) -> None."""
 
     def study(args: argparse.Namespace) -> None:
-        if args.device not in ("auto", "cpu") or args.precision not in ("auto", "fp32"):
+        require_cpu(args)
+        if args.precision not in ("auto", "fp32"):
             raise ValueError(
-                "--device and --precision must be left out: a study runs on the CPU in fp32, "
-                f"got {args.device} and {args.precision}"
+                f"--precision must be left out: a study runs in fp32, got {args.precision}"
             )
         if args.name == "list":
             for each in studies:

@@ -103,8 +103,11 @@ def token_content(token: Any) -> str | None:
 
 
 def part_type(part: Any) -> Any:
-    """The type that a part of tokenizer.json says it is of; None for null."""
-    return part.get("type") if isinstance(part, dict) else part
+    """The type that a part of tokenizer.json says it is of; None for null, and a name that nothing
+    has for what is no part."""
+    if part is None:
+        return None
+    return part.get("type") if isinstance(part, dict) else f"no part: {part!r}"
 
 
 def is_list_of(kind: type, values: Any) -> bool:

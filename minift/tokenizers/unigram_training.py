@@ -11,7 +11,7 @@ log-likelihood by its log-probability (Eisner 2016, "Inside-Outside and Forward-
 Are Just Backprop"), so that autograd does it.
 
 Unlike the paper's trainer, words of equal length are worked on together, as rows of a tensor, and a
-piece's loss is its expected count times what its own best other spelling costs.
+piece's loss is its expected count times what all its other spellings together cost.
 
 Shapes: W words of one length, P pieces.
 """

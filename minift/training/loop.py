@@ -256,7 +256,7 @@ def evaluate(
             for batch in batches:
                 loss, shown = _score(model, batch, loss_fn, precision, device)
                 figures.append({**shown, "loss": loss})
-                num_rows = len(next(iter(batch.values())))
+                num_rows = len(next(v for v in batch.values() if isinstance(v, Tensor)))
                 counted = {} if num_labels is None else num_labels(batch)
                 weights.append({name: counted.get(name, num_rows) for name in figures[-1]})
     finally:
@@ -371,7 +371,8 @@ def _resume(
 ) -> tuple[History, dict[str, Tensor] | None]:
     """Put model and optimizer back to where `_save` found them; returns the rest."""
     saved = load_tensors(path)
-    if not isinstance(saved, dict) or "history" not in saved:
+    parts = {"config", "history", "model", "optimizer", "best_weights"}
+    if not isinstance(saved, dict) or not parts <= set(saved):
         raise ValueError(f"{path}: is not a resume file; choose another resume_path")
     for name in {**must_match, **saved["config"]}:
         before, now = saved["config"].get(name), must_match.get(name)
@@ -381,11 +382,12 @@ def _resume(
                 "go on with the old value, or delete the file to begin anew"
             )
     try:
+        history = History(**saved["history"])
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: was written by another model or optimizer: {error}") from error
-    return History(**saved["history"]), saved["best_weights"]
+    return history, saved["best_weights"]
 
 
 def _what_must_match(config: FitConfig, settings: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -410,6 +412,9 @@ def fingerprint(data: Any) -> str:
             for name, value in part.items():
                 digest.update(repr(name).encode())
                 enter(value)
+        elif isinstance(part, (list, tuple)) and any(isinstance(each, Tensor) for each in part):
+            for each in part:  # repr would shorten them
+                enter(each)
         else:
             digest.update(repr(part).encode())
 

@@ -129,7 +129,8 @@ def confusion(pred: Any, target: Any, num_classes: int) -> np.ndarray:
             raise ValueError(
                 f"{name} must lie in 0..{num_classes - 1}, got {values.min()}..{values.max()}"
             )
-    pairs = np.bincount(target * num_classes + pred, minlength=num_classes**2)
+    # In 64 bits: a byte could not hold the product.
+    pairs = np.bincount(target.astype(np.int64) * num_classes + pred, minlength=num_classes**2)
     return pairs.reshape(num_classes, num_classes)
 
 

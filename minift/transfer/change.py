@@ -18,13 +18,15 @@ from minift.stages import Model
 def weight_distances(before: Model, after: Model) -> dict[str, float]:
     """|w - w0| / |w0| of each stage, bottom first: stage name -> 0 where no weight has moved.
 
-    w are the weights of `after`, w0 those of `before`, a model of the same shape.
+    w are the weights of `after`, w0 those of `before`, a model of the same shape. Stages without
+    weights are left out.
     """
     distances = {}
     for name, stage in before.trunk.stages.items():
-        start = parameters_to_vector(stage.parameters()).detach()
-        end = parameters_to_vector(after.trunk.stages[name].parameters()).detach()
-        distances[name] = ((end - start).norm() / start.norm()).item()
+        if any(True for _ in stage.parameters()):
+            start = parameters_to_vector(stage.parameters()).detach()
+            end = parameters_to_vector(after.trunk.stages[name].parameters()).detach()
+            distances[name] = ((end - start).norm() / start.norm()).item()
     return distances
 
 

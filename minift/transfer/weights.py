@@ -96,7 +96,7 @@ def copy_matching(
             report.mismatched.append(Mismatch(target_name, (*target.shape,), (*value.shape,)))
         else:
             first_name, first_value = sources.setdefault(id(target), (name, value))
-            if not torch.equal(first_value, value):
+            if first_name != name and not torch.equal(first_value, value):
                 raise ValueError(
                     f"state must hold one value for {target_name!r}, got two in {first_name!r} "
                     f"and {name!r}"

@@ -511,10 +511,11 @@ def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_denormal_numbers_are_rounded_to_zero() -> None:
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this CPU cannot round them")
     model = linear_net()
     fit(model, batches, loss_fn, adamw(model), dataclasses.replace(QUIET, num_steps=1))
-    if torch.set_flush_denormal(True):  # False where the CPU cannot do it
-        assert (torch.tensor([1e-30]) * 1e-10).item() == 0.0
+    assert (torch.tensor([1e-30]) * 1e-10).item() == 0.0
 
 
 # Freezing

@@ -19,7 +19,8 @@ from minift.checkpoint import load, load_tokenizer
 from minift.data.world_tasks import text_to_text
 from minift.models.t5 import T5
 from minift.recipes.finetuning import FinetuneConfig, finetune
-from minift.recipes.story_nlp import T5_TASKS, text_to_text_tensors, write_answers
+from minift.recipes.story_nlp import text_to_text_tensors, write_answers
+from minift.recipes.text_commands import TEXT_TASKS
 from minift.studies.nlp.self_supervised import BUDGET, QUICK_BUDGET, SPANS, Budget, reader
 from minift.studies.results import Results, Row, minus
 from minift.studies.study import Cell, Figure, Ingredient, Study
@@ -69,7 +70,7 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
     seed, tokenizer, start = cell["seed"], load_tokenizer(trunk), load(trunk)
     if cell["start"] == SCRATCH:
         start.trunk.reset_parameters()
-    groups = [T5_TASKS] if cell["models"] == ONE else [(task,) for task in T5_TASKS]
+    groups = [TEXT_TASKS] if cell["models"] == ONE else [(task,) for task in TEXT_TASKS]
     num_weights = sum(weight.numel() for weight in start.parameters())
     rows: list[Row] = [{"weights": len(groups) * num_weights}]
     for tasks in groups:
@@ -101,7 +102,7 @@ def config(settings: Settings, num_tasks: int, seed: int) -> FinetuneConfig:
     A model of its own so sees its rows more often: all of them together cost as many times more.
     """
     return FinetuneConfig(
-        epochs=settings.epochs * len(T5_TASKS) // num_tasks,
+        epochs=settings.epochs * len(TEXT_TASKS) // num_tasks,
         batch_size=settings.batch_size,
         lr=settings.lr,
         precision="fp32",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minift.data.world_tasks import text_to_text
-from minift.recipes.story_nlp import T5_TASKS
+from minift.recipes.text_commands import TEXT_TASKS
 from minift.studies.nlp.multi_task import (
     EACH,
     ONE,
@@ -25,7 +25,7 @@ from minift.studies.results import Results, Row
 from minift.studies.verdict import NOT_SHOWN, REVERSED, SHOWN, verdict_of
 
 KNOWN = "words of the labels"
-ASKED = [(task, words) for task in T5_TASKS for words in SPLITS]
+ASKED = [(task, words) for task in TEXT_TASKS for words in SPLITS]
 SETTINGS = Settings(
     Budget(num_documents=100, num_steps=2, hidden_size=16, num_layers=1),
     num_labels=64, epochs=6, batch_size=8, lr=1e-2, num_test=24,
@@ -57,7 +57,7 @@ def test_every_task_and_split_has_every_figure(rows: dict[str, list[Row]]) -> No
 @pytest.mark.parametrize("settings", [STUDY.settings, STUDY.quick])
 def test_only_texts_that_are_not_labelled_are_asked(settings: Settings) -> None:
     """Of opinions in the words of the labels next to all are, and none is asked."""
-    for task in T5_TASKS:
+    for task in TEXT_TASKS:
         labelled = {source for source, _ in text_to_text(task, settings.num_labels, seed=0)}
         for words, split in SPLITS.items():
             new = new_texts(settings, task, split, seed=0)
@@ -67,13 +67,13 @@ def test_only_texts_that_are_not_labelled_are_asked(settings: Settings) -> None:
 
 
 def test_all_models_make_as_many_steps() -> None:
-    one, own = (config(SETTINGS, number, seed=0).epochs for number in (len(T5_TASKS), 1))
-    assert one * len(T5_TASKS) == own  # of a third of the rows
+    one, own = (config(SETTINGS, number, seed=0).epochs for number in (len(TEXT_TASKS), 1))
+    assert one * len(TEXT_TASKS) == own  # of a third of the rows
 
 
 def test_one_model_has_the_weights_of_one(rows: dict[str, list[Row]]) -> None:
     one, each = (rows[models][0]["weights"] for models in (ONE, EACH))
-    assert len(T5_TASKS) * one == each
+    assert len(TEXT_TASKS) * one == each
 
 
 def test_one_model_learns_to_tell_the_tasks_apart(rows: dict[str, list[Row]]) -> None:
