@@ -14,6 +14,7 @@ from minift.checkpoint import load, load_tokenizer, read_description, require_to
 from minift.interop.resnet import save_resnet
 from minift.models.bert import Bert, BertConfig
 from minift.tokenizers import WordPiece, WordVocab
+from minift.training.files import file_digest
 
 TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."]
 
@@ -353,3 +354,42 @@ def test_a_file_of_resnet_weights_is_a_checkpoint(tmp_path):
     assert read_description(tmp_path / "resnet8.pth")["classes"] is None
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_what_cannot_be_told_is_refused_before_anything_is_written(model, tmp_path):
+    with pytest.raises(TypeError, match="Path is not JSON serializable"):
+        save(model, tmp_path / "a", lineage={"parent": tmp_path})
+    with pytest.raises(ValueError, match="classes must be 3 names, as the head has, got"):
+        save(model, tmp_path / "a", classes=["only"])
+    minift.transfer.add_lora(model, rank=2)
+    with pytest.raises(ValueError, match=r"differs; is there LoRA to be merged"):
+        save(model, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_another_models_tokenizer_in_the_folder_is_refused(model, tokenizer, tmp_path):
+    other = WordVocab.train(["a few words"], vocab_size=20)
+    other.save(tmp_path)
+    with pytest.raises(ValueError, match="is not the one"):
+        save(model, tmp_path)
+    save(model, tmp_path, tokenizer)
+    save(model, tmp_path)  # its own
+    assert load_tokenizer(tmp_path).fingerprint == tokenizer.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("forged", "message"),
+    [
+        (lambda weight: weight.long(), "must be like torch.float32, got torch.int64"),
+        (lambda weight: weight.to(torch.complex64), "got torch.complex64"),
+        (lambda weight: 7, "must be a tensor, got int"),
+    ],
+)
+def test_weights_of_another_type_are_refused(model, tmp_path, forged, message):
+    save(model, tmp_path)
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    weights["head.classifier.weight"] = forged(weights["head.classifier.weight"])
+    torch.save(weights, tmp_path / "model.pt")
+    edit(tmp_path, weights=file_digest(tmp_path / "model.pt"))
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)

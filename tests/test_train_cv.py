@@ -443,6 +443,18 @@ MISTAKES = {
         ["finetune", "--from", "{work}/pretrained", "--num-train", "16", "--num-frozen", "9"],
         r"num_frozen must be in 0..",
     ),
+    "sizes for weights that have theirs": (
+        ["finetune", "--from", "{work}/pretrained", "--num-train", "16", "--config", "width=4"],
+        "--config is for fresh weights: .* got width=4",
+    ),
+    "another device for the story": (["--device", "cuda"], "--device must be left out"),
+    "no pictures at all": (
+        ["pretrain", "--num-train", "16", "--epochs", "0"], "epochs must be above 0"
+    ),
+    "more classes than there are": (
+        ["evaluate", "--from", "{work}/unnamed.pth", "--data", "shapes:near", "--num-test", "8"],
+        "--data has 10 classes, the model's head classify has 7 outputs",
+    ),
     "unknown head": (
         ["finetune", "--from", "{work}/pretrained", "--num-train", "16", "--head", "lm"],
         "head must be",
@@ -476,6 +488,7 @@ def faulty(work: Path) -> Path:
     images = save_idx_folder(work / "truncated") / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1])
     save_idx_folder(work / "labels", highest_label=200)
+    save_resnet(minift.create_model("resnet8", num_classes=7, width=4), work / "unnamed.pth")
     (work / "cut.pth").write_bytes((work / "pretrained" / "model.pt").read_bytes()[:999])
     config = BertConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=1, max_positions=8)
     minift.save(Bert(config, head="mlm"), work / "bert")

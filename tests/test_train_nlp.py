@@ -607,6 +607,11 @@ MISTAKES = {
         ["finetune", "--from", "{work}/bert", "--num-frozen", "4"],
         r"num_frozen must be in 0..3",
     ),
+    "sizes for weights that have theirs": (
+        ["finetune", "--from", "{work}/bert", "--config", "dropout=0.3"],
+        "--config is for fresh weights: .* got dropout=0.3",
+    ),
+    "another device for the story": (["--device", "cuda"], "--device must be left out"),
     "a foreign tokenizer": (
         ["finetune", "--from", "{work}/bert", "--tokenizer-from", "{work}/gpt"],
         "trained with",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for name in ("text.npz", "empty.npz", "broken.npz", "one.npy"):
         with pytest.raises(ValueError, match=f"{name} must be an .npz file of plain arrays"):
             load_npz(tmp_path / name)
+
+
+def test_a_size_that_is_made_up_is_refused(tmp_path: Path) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)}
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("x.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ValueError, match=r"a\.npz must be an \.npz file of plain arrays"):
+        load_npz(tmp_path / "a.npz")

@@ -48,6 +48,7 @@ def test_reads_a_file_without_values(tmp_path: Path) -> None:
         (b"\0\0\x08\x02\0\0\0\x01", "cut short: expected 8 bytes, found 4"),
         (b"\0\0\x08\x01\0\0\0\x05abc", "cut short: expected 5 bytes, found 3"),
         (b"\0\0\x08\x01\0\0\0\x02abc", "holds more than the 2 values"),
+        (b"\0\0\x08\x04" + b"\0" * 4 + b"\xff" * 12, "must have sizes that fit a tensor"),
         # A header that promises 2^96 bytes must not be believed.
         (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "cut short: expected .* bytes, found 3"),
     ],

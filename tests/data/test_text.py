@@ -123,9 +123,12 @@ def test_three_columns_without_header_are_a_pair_and_its_label(write) -> None:
 
 
 def test_quotes_and_unusual_line_ends_are_ordinary_characters(write) -> None:
-    content = 'text\tlabel\n"open\t0\nclosed"\t1\none\u2028line\x85long\t0\n'
-    data = read_tsv(write(content))
-    assert data.texts == ['"open', 'closed"', "one\u2028line\x85long"]
+    content = 'text\tlabel\n"open\t0\nclosed"\t1\r\none\u2028line\x85or\rtwo\t0\n'
+    path = write("")
+    path.write_bytes(content.encode())
+    data = read_tsv(path)
+    assert data.texts == ['"open', 'closed"', "one\u2028line\x85or\rtwo"]
+    assert data.labels == ["0", "1", "0"]
 
 
 def test_labels_are_none_where_there_are_none(write) -> None:

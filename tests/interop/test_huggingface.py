@@ -120,7 +120,13 @@ def test_a_head_takes_what_another_has_of_it(saved, asked, tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "num_classes", "is_kept"),
-    [(None, None, True), ("classify", 3, True), (None, 2, False), ("tag", 3, False)],
+    [
+        (None, None, True),
+        ("classify", 3, True),
+        ("classify", None, True),
+        (None, 2, False),
+        ("tag", 3, False),
+    ],
 )
 def test_classes_are_kept_only_where_they_are_the_same(head, num_classes, is_kept, tmp_path):
     """A tag of a token and a class of a text have one name there, and are different things."""

@@ -295,3 +295,12 @@ def test_a_width_that_no_memory_has_is_refused_before_it_is_made(tmp_path: Path)
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"a\.pth: 'conv1|a\.pth: 'bn1"):
         load_resnet(tmp_path / "a.pth")
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    path = tmp_path / "a.pth"
+    save_resnet(net(), path)
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "conv1.weight": state["conv1.weight"].to(torch.int8)}, path)
+    with pytest.raises(ValueError, match=r"'conv1.weight' is of torch.int8, not torch.float32"):
+        load_resnet(path)

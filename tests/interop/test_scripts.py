@@ -9,6 +9,7 @@ import torch
 from scripts import load_script
 
 import minift
+from minift.checkpoint import read_description
 from minift.tokenizers import ByteBPE, Tokenizer, Unigram, WordPiece
 
 TEXTS = ["the cat sat on the mat .", "a dog ran to the red house ."] * 4
@@ -92,3 +93,16 @@ def test_a_folder_and_a_name_on_the_hub_exclude_each_other(capsys):
 
     assert stopped.value.code == 2
     assert "--from-hub: not allowed with argument --from" in capsys.readouterr().err
+
+
+def test_what_is_finetuned_from_the_hub_names_its_parent(tmp_path, monkeypatch):
+    folder = Path(saved("bert", None, tmp_path / "theirs"))
+    monkeypatch.setattr(train_nlp, "fetch", lambda name: folder)
+    data, out = tmp_path / "data.tsv", tmp_path / "ours"
+    rows = [f"{text}\t{number % 2}\n" for number, text in enumerate(TEXTS)]
+    data.write_text("sentence\tlabel\n" + "".join(rows))
+
+    flags = ["--data", str(data), "--no-progress", "--epochs", "1", "--out", str(out)]
+    train_nlp.main(["finetune", "--from-hub", "somebody/small-bert", *flags])
+
+    assert read_description(out)["lineage"]["parent"] == "somebody/small-bert"

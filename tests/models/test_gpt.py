@@ -280,3 +280,8 @@ def test_prompts_padded_on_the_right_are_refused():
 def test_a_classifier_does_not_generate():
     with pytest.raises(ValueError, match="head must be 'lm' to generate, got 'classify'"):
         make("classify", 2).generate(ids_of(), max_new_tokens=1)
+
+
+def test_nothing_cannot_be_gone_on_from():
+    with pytest.raises(ValueError, match="input_ids must hold at least one token"):
+        make().generate(torch.zeros(1, 0, dtype=torch.int64), max_new_tokens=2)

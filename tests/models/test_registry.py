@@ -141,3 +141,14 @@ def test_a_stage_that_is_not_whole_draws_what_it_lacks():
     assert 0 < pooler.weight.std() < 0.1
     assert torch.equal(pooler.bias, torch.ones(16))
     assert model.head.classifier.weight.shape == (3, 16)
+
+
+@pytest.mark.parametrize(("name", "field"), [("bert-micro", "pad_id"), ("t5-micro", "start_id")])
+def test_an_id_beyond_the_vocabulary_is_refused(name, field):
+    with pytest.raises(ValueError, match=rf"{field} must be in 0\.\.2047, got 5000"):
+        create_model(name, head=None, **{field: 5000})
+
+
+def test_a_model_without_a_head_has_no_classes():
+    with pytest.raises(ValueError, match="num_classes must be None without a head, got 3"):
+        create_model("resnet8", head=None, num_classes=3)

@@ -264,3 +264,10 @@ def test_impossible_questions_are_refused():
         nearest(vectors, vectors[0], k=9)
     with pytest.raises(ValueError, match=r"quadruples must be \(Q, 4\) .* got \(2, 3\)"):
         analogy_accuracy(vectors, torch.zeros(2, 3, dtype=torch.int64))
+
+
+def test_an_excluded_word_is_never_an_answer():
+    vectors = torch.eye(4)
+    assert set(nearest(vectors, vectors[0], 2, torch.tensor([0, 1]))[0].tolist()) == {2, 3}
+    with pytest.raises(ValueError, match=r"k must be in 1..2 .* got 3"):
+        nearest(vectors, vectors[0], 3, torch.tensor([0, 1]))

@@ -454,6 +454,8 @@ def test_another_experiment_does_not_go_on_from_the_file(changes, message, tmp_p
         ({"num_frozen": -1}, "num_frozen must be at least 0, got -1"),
         ({"num_frozen": 5}, r"num_frozen must be in 0\.\.4 \(the number of stages\), got 5"),
         ({"num_reinit": 5}, r"num_stages must be in 0\.\.4 \(the number of stages\), got 5"),
+        ({"num_frozen": 3, "num_reinit": 2}, "must not overlap in 4 stages, got 3 and 2"),
+        ({"l2sp": 0.1, "num_reinit": 1}, "l2sp and num_reinit exclude each other, .* got 0.1 and"),
         ({"layer_decay": 0.0}, r"layer_decay must be in \(0, 1\], got 0.0"),
         ({"schedule": "sine"}, "sine"),
         ({"lora_rank": 0}, "lora_rank must be at least 1 or None, got 0"),

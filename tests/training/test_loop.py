@@ -280,7 +280,11 @@ def test_resume_file_of_another_run_is_refused(tmp_path: Path) -> None:
     other = make_net()
     with pytest.raises(ValueError, match=r"resume.pt: was written by another model"):
         fit(other, batches, loss_fn, adamw(other), config, resume_path=path)
-    torch.save({"weight": torch.zeros(1)}, path)
+    saved = torch.load(path, weights_only=True)
+    torch.save({**saved, "history": {"another version's": 1}}, path)
+    with pytest.raises(ValueError, match=r"resume.pt: was written by another model"):
+        fit(model, batches, loss_fn, adamw(model), config, resume_path=path)
+    torch.save({"history": {}, "weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r"resume.pt: is not a resume file"):
         fit(model, batches, loss_fn, adamw(model), config, resume_path=path)
 
@@ -310,6 +314,8 @@ def test_fingerprint_knows_data_again_and_tells_others_from_it() -> None:
         {"x": rows["x"].float(), "labels": rows["labels"]},
         [[[5, 6], [7]]],
         [[[5, 6, 7]]],
+        [torch.zeros(2000), torch.zeros(2000)],
+        [torch.zeros(2000), torch.arange(2000) == 1000],  # in the middle, where repr has dots
         None,
     ]
     copied = {name: values.clone() for name, values in rows.items()}

@@ -149,3 +149,10 @@ def test_mean_iou_by_hand() -> None:
 def test_mistakes_are_refused(call: Callable[[], float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_bytes_do_not_overflow() -> None:
+    labels = np.array([20, 3, 16], dtype=np.uint8)
+    counts = metrics.confusion(labels, labels, 21)
+    assert np.array_equal(np.argwhere(counts), [[3, 3], [16, 16], [20, 20]])
+    assert metrics.mean_iou(labels, labels, 21) == 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import minift
 from minift.transfer.change import linear_cka, weight_distances
 
 
@@ -68,3 +69,8 @@ def test_it_is_the_cosine_between_the_tables_of_rows():
 def test_what_cannot_be_compared_is_refused(second, message):
     with pytest.raises(ValueError, match=message):
         linear_cka(drawn(8, 4), second)
+
+
+def test_a_stage_without_weights_has_gone_nowhere():
+    model = minift.create_model("word2vec", head=None)
+    assert weight_distances(model, model) == {"embedding": 0.0}

@@ -104,3 +104,9 @@ def test_gradients_and_identity_of_parameters_survive(make_model):
     copy_matching(target, make_model(seed=1).state_dict())
     assert all(a is b for a, b in zip(parameters, target.parameters()))
     assert all(p.requires_grad and p.grad_fn is None for p in parameters)
+
+
+def test_a_value_that_is_no_number_is_copied_like_others():
+    module = nn.Linear(1, 1)
+    copy_matching(module, {"weight": torch.tensor([[torch.nan]]), "bias": torch.zeros(1)})
+    assert module.weight.isnan().all()
