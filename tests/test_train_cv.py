@@ -488,7 +488,7 @@ def faulty(work: Path) -> Path:
     images = save_idx_folder(work / "truncated") / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1])
     save_idx_folder(work / "labels", highest_label=200)
-    save_resnet(minift.create_model("resnet8", num_classes=7, width=4), work / "unnamed.pth")
+    save_resnet(minift.create_model("resnet8", num_classes=7, width=8), work / "unnamed.pth")
     (work / "cut.pth").write_bytes((work / "pretrained" / "model.pt").read_bytes()[:999])
     config = BertConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=1, max_positions=8)
     minift.save(Bert(config, head="mlm"), work / "bert")

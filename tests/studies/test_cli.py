@@ -102,7 +102,7 @@ def test_redraw_runs_nothing(command: Run, tmp_path: Path) -> None:
     [
         (["study", "toi"], "study 'toi' is unknown; did you mean toy"),
         (["study", "zzz"], "study 'zzz' is unknown; there are toy, all and list"),
-        (["study", "toy", "--device", "cuda"], "--device and --precision must be left out"),
+        (["study", "toy", "--device", "cuda"], "--device must be left out"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
