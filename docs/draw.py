@@ -138,7 +138,8 @@ def lines(axes: Any, of: Results, figure: str, x: str, by: str, labels: dict[str
     drawn = of.lines(figure, x=x, by=by)
     for number, (name, points) in enumerate(drawn["series"].items()):
         xs, ys = zip(*points)
-        axes.errorbar(xs, ys, drawn["spread"][name], color=COLOURS[number], label=name, capsize=2)
+        axes.errorbar(xs, ys, drawn["spread"][name], fmt=".-", color=COLOURS[number], label=name,
+                      capsize=2)  # fmt: skip
     axes.set(**labels)
     axes.legend()
 

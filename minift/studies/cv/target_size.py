@@ -119,21 +119,21 @@ def draw(report: Report, results: Results) -> None:
         baseline={"majority class": results.summary("majority").mean},
         log_x=True,
     )
-    sizes = sorted(results.levels("size"))
-    leads = {
-        method: [results.difference("accuracy", *compared(size, method)) for size in sizes]
-        for method in METHODS[1:]
+    leads = {  # scratch's own is 0, and keeps its colour
+        method: {
+            size: results.difference("accuracy", *compared(size, method))
+            for size in sorted(results.where(method=method).levels("size"))
+        }
+        for method in results.levels("method")
     }
     report.lines(
-        {method: [(size, lead.mean) for size, lead in zip(sizes, leads[method])]
-         for method in leads},
+        {method: [(size, lead.mean) for size, lead in of.items()] for method, of in leads.items()},
         x_label="pictures of the target",
         y_label="lead over scratch",
         caption="What pretraining adds to the accuracy from scratch, seed by seed.",
-        baseline={"from scratch": 0.0},
-        spread={method: [lead.sd for lead in leads[method]] for method in leads},
+        spread={method: [lead.sd for lead in of.values()] for method, of in leads.items()},
         log_x=True,
-    )  # fmt: skip
+    )
 
 
 STUDY = Study(
