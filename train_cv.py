@@ -47,7 +47,7 @@ from minift.recipes.cli import (
     shared_flags,
     source_flags,
 )
-from minift.recipes.finetuning import FinetuneConfig, finetune, score
+from minift.recipes.finetuning import FinetuneConfig, finetune, probabilities, score
 from minift.recipes.pages import check_page, picture_page
 from minift.recipes.pictures import contact_sheet, encode_png
 from minift.recipes.pretraining import PretrainConfig, pretrain_resnet, resnet_steps
@@ -159,9 +159,8 @@ def predict(args: argparse.Namespace) -> None:
     classes = read_description(args.source).get("classes") or range(model.num_classes or 0)
     for path in args.pictures:
         image = load_picture(path, size=args.image_size)
-        with torch.inference_mode():
-            probabilities = model(image[None].to(resolve_device(args.device))).softmax(-1)[0]
-        best = probabilities.topk(min(3, len(probabilities)))
+        found = probabilities(model, {"images": image[None]}, args.precision)[0]
+        best = found.topk(min(3, len(found)))
         named = [f"{list(classes)[i]} {p:.1%}" for p, i in zip(best.values, best.indices.tolist())]
         print(f"{path}: {', '.join(named)}")
 

@@ -59,7 +59,7 @@ from minift.recipes.datasets import (
     decode_span,
     span_dataset,
 )
-from minift.recipes.finetuning import FinetuneConfig, finetune, run_model, score
+from minift.recipes.finetuning import FinetuneConfig, finetune, probabilities, run_model, score
 from minift.recipes.pages import check_page, text_page
 from minift.recipes.pretraining import PretrainConfig
 from minift.recipes.report import format_table
@@ -240,10 +240,9 @@ def predict(args: argparse.Namespace) -> None:
     batch = classification_dataset(tokenizer, args.texts, args.pair, max_length=max_length)
     if not batch["attention_mask"].any(dim=1).all():
         raise ValueError("a text to predict must have at least one token, got an empty one")
-    with torch.inference_mode():
-        probabilities = run_model(model, on_device(batch, args)).softmax(-1)
+    found = probabilities(model, batch, args.precision)
     for row, text in enumerate(args.texts):
-        best = probabilities[row].topk(min(3, len(probabilities[row])))
+        best = found[row].topk(min(3, len(found[row])))
         named = [f"{list(classes)[i]} {p:.1%}" for p, i in zip(best.values, best.indices.tolist())]
         print(f"{text}: {', '.join(named)}")
 

@@ -183,7 +183,7 @@ def draw_cast(
     kind, other_kind = rng.sample(_KIND_NAMES, 2)
     thing, same = rng.sample(KINDS[kind][words], 2)
     cast.update(thing=thing, same=same, kind=kind, kinds=plural(kind), other_kind=other_kind)
-    cast["does"], cast["did"] = KIND_VERBS[kind]
+    cast["did"] = KIND_VERBS[kind]
 
     critter = choice(CRITTERS[words])
     cast.update(critter=critter, critters=plural(critter))

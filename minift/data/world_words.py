@@ -61,14 +61,14 @@ KINDS: dict[str, tuple[str, ...]] = {
         tool       hammer chisel rake spade
     """)
 }
-# kind -> what one of it does, what one did
-KIND_VERBS: dict[str, tuple[str, ...]] = {
-    row[0]: row[1:]
-    for row in rows("""
-        bird       chirps   chirped
-        fish       swims    swam
-        fruit      ripens   ripened
-        tool       rusts    rusted
+# kind -> what one of it did
+KIND_VERBS = {
+    kind: did
+    for kind, did in rows("""
+        bird       chirped
+        fish       swam
+        fruit      ripened
+        tool       rusted
     """)
 }
 

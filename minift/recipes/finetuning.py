@@ -292,6 +292,15 @@ def predict(
     return torch.cat(decided)
 
 
+@torch.no_grad()
+def probabilities(model: Model, inputs: Dataset, precision: str = "auto") -> Tensor:
+    """What share a `classify` head gives each class, (B, K), on the CPU; in eval mode."""
+    device = _device(model)
+    with autocast(resolve_precision(precision, device), device):
+        logits = run_model(model, {name: value.to(device) for name, value in inputs.items()})
+    return logits.float().softmax(-1).cpu()
+
+
 def score(model: Model, dataset: Dataset, precision: str = "auto") -> dict[str, float]:
     """The scores of the model's head on a labelled data set, the main one first."""
     return judged(model).scores(predict(model, dataset, precision), dataset)

@@ -262,7 +262,7 @@ def write_report(story: Story, settings: StorySettings, out: Path) -> None:
     few = f"{settings.target_sizes[0]} new shapes"
     test = shapes("near", min(500, settings.num_test), seed=10_001)
     predictions = {
-        row.method: predict(row.model, test)
+        row.method: predict(row.model, test, settings.precision)
         for row in story.rows
         if row.model is not None and row.target == few and row.method in COMPARED
     }
@@ -277,7 +277,8 @@ def write_report(story: Story, settings: StorySettings, out: Path) -> None:
     columns = {"the picture": images, "the truth": overlay_mask(images, masks)}
     for row in story.rows:
         if row.model is not None and row.target.endswith("masks"):
-            columns[row.method] = overlay_mask(images, predict(row.model, {"images": images}))
+            found = predict(row.model, {"images": images}, settings.precision)
+            columns[row.method] = overlay_mask(images, found)
     for index in range(4):
         report.pictures(torch.stack([column[index] for column in columns.values()]), list(columns))
     report.section("4. All results", "Accuracy, and mean intersection over union for masks.")

@@ -55,7 +55,8 @@ def cache_trunk(
     Parameters
     ----------
     model : with `num_frozen` > 0. It stays where it is; rows travel to it in batches.
-    data : a data set (name -> tensor of N rows), or an iterable of such batches, in order.
+    data : a data set (name -> tensor of N rows), or an iterable of such batches, in order, texts
+        padded to one length.
     batch_size : rows at a time, where `data` is a data set.
 
     Raises
