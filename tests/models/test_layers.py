@@ -168,8 +168,8 @@ def test_queries_are_the_last_positions():
 
 @pytest.mark.parametrize("is_causal", [True, False])
 def test_padding_on_either_side_never_makes_nan(is_causal):
-    attention, hidden = make_attention(), torch.randn(3, T, C, requires_grad=True)
-    real = torch.tensor([[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 1, 1, 0]])
+    attention, hidden = make_attention(), torch.randn(4, T, C, requires_grad=True)
+    real = torch.tensor([[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
 
     mixed = attention(hidden, attn_mask=attend_mask(real, T, is_causal=is_causal))
     mixed.sum().backward()
