@@ -43,17 +43,11 @@ beside other work, which takes more minutes than a free machine would."""
 
 def page() -> str:
     """The page, in Markdown."""
-    done, missing = [], []
+    done = []
     for study in STUDIES:
-        if path_of(study).exists():
-            measured = read_measured(FOLDER / study.name)
-            done.append((study, measured, study.judge(results_of(measured))))
-        else:
-            missing.append(study.name)
-    parts = [INTRODUCTION, markdown(COLUMNS, [overview(*each) for each in done])]
-    if missing:
-        parts.append(f"Not yet run in full: {', '.join(f'`{name}`' for name in missing)}.")
-    parts.append(RULE)
+        measured = read_measured(FOLDER / study.name)
+        done.append((study, measured, study.judge(results_of(measured))))
+    parts = [INTRODUCTION, markdown(COLUMNS, [overview(*each) for each in done]), RULE]
     for study, _, findings in done:
         parts += [
             f"## {study.name}: {verdict_of(findings)}",
@@ -61,10 +55,6 @@ def page() -> str:
             markdown(FINDING_COLUMNS, [finding_cells(finding) for finding in findings]),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def path_of(study: Study) -> Path:
-    return FOLDER / study.name / "results.json"
 
 
 def overview(study: Study, measured: dict[str, Any], findings: Sequence[Finding]) -> list[str]:
