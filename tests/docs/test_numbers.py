@@ -36,7 +36,7 @@ RESULTS = ROOT / "docs" / "results"
 BY_HAND = {"parity.md", "performance.md"}  # tables that the benchmarks print, put there by hand
 PAGES = [  # that of docs/results is compared as a whole, in test_verdicts.py
     page
-    for page in sorted((ROOT / "docs").rglob("*.md"))
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if page.name not in BY_HAND and page.parent != RESULTS
 ]
 COMMENT = re.compile(r"<!-- (figures|given): (.*?) -->", re.DOTALL)
