@@ -40,3 +40,9 @@ def test_a_picture_is_drawn_as_it_stands_in_the_course(
         if f"Matplotlib v{matplotlib.__version__},".encode() not in kept:
             pytest.skip("another matplotlib sets letters and lines elsewhere")
     assert draw.save(picture.stem, tmp_path).read_bytes() == kept
+
+
+def test_a_drawing_is_the_same_file_each_time(draw: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    first = draw.save("step-scale", tmp_path).read_bytes()
+    assert draw.save("step-scale", tmp_path).read_bytes() == first
