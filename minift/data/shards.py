@@ -99,14 +99,15 @@ def write_shards(
             in_flight.append(pool.submit(_write_shard, paths[-1], chunk))
         for future in in_flight:
             future.result()
-    if not sum(len(_open(path)) for path in paths):
+    shards = [{"file": path.name, "num_tokens": len(_open(path))} for path in paths]
+    if not any(shard["num_tokens"] for shard in shards):
         raise ValueError("texts must hold some text, found none")
 
     # Last: a folder without it is one that was broken off.
     description = {
         "fingerprint": tokenizer.fingerprint,
         "vocab_size": tokenizer.vocab_size,
-        "shards": [{"file": path.name, "num_tokens": len(_open(path))} for path in paths],
+        "shards": shards,
     }
     _write(folder / "shards.json", (json.dumps(description, indent=2) + "\n").encode())
     return TokenShards(folder)

@@ -294,7 +294,7 @@ def predict(
 
 @torch.no_grad()
 def probabilities(model: Model, inputs: Dataset, precision: str = "auto") -> Tensor:
-    """What share the `classify` head of a model in eval mode gives each class, (B, K), on the CPU."""
+    """The share that a model in eval mode, with head `classify`, gives each class: (B, K), CPU."""
     device = _device(model)
     with autocast(resolve_precision(precision, device), device):
         logits = run_model(model, {name: value.to(device) for name, value in inputs.items()})

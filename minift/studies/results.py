@@ -20,15 +20,16 @@ Row = dict[str, Any]
 
 def minus(first: Mapping[int, float], second: Mapping[int, float]) -> Summary:
     """`first` minus `second`, seed by seed, of what `by_seed` or `differences` returns."""
-    return summarize(list(paired(operator.sub, first, second).values()))
+    return summarize(list(paired("differences", operator.sub, first, second).values()))
 
 
 def paired(
+    what: str,
     compare: Callable[[float, float], float],
     first: Mapping[int, float],
     second: Mapping[int, float],
 ) -> dict[int, float]:
-    """seed -> the two values compared.
+    """seed -> the two values compared; `what` they are, for the message.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def paired(
     """
     if first.keys() != second.keys():
         raise ValueError(
-            f"seeds must be the same to be compared, got {list(first)} and {list(second)}"
+            f"{what} must have the same seeds to be compared, got {list(first)} and {list(second)}"
         )
     return {seed: compare(first[seed], second[seed]) for seed in first}
 
@@ -90,7 +91,9 @@ class Results:
     def _paired(
         self, compare: Callable[[float, float], float], figure: str, first: Row, second: Row
     ) -> dict[int, float]:
-        return paired(compare, self.by_seed(figure, **first), self.by_seed(figure, **second))
+        return paired(
+            figure, compare, self.by_seed(figure, **first), self.by_seed(figure, **second)
+        )
 
     def bars(self, figure: str, by: str, **factors: Any) -> dict[str, Any]:
         """Means and standard deviations for `Report.bars`, a bar for each value of `by`."""

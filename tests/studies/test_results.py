@@ -41,7 +41,7 @@ def test_ratios_are_taken_seed_by_seed() -> None:
 
 def test_unequal_seeds_cannot_be_compared() -> None:
     rows = [row for row in TABLE.rows if (row["seed"], row["method"]) != (1, "new")]
-    with pytest.raises(ValueError, match=r"seeds must be the same .*\[0\] and \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"score must have the same seeds .*\[0\] and \[0, 1\]"):
         Results(rows).difference("score", {"method": "new"}, {"method": "old"})
 
 
