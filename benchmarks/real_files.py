@@ -5,7 +5,7 @@
 digits       ResNet-20 from Fashion-MNIST to 500 MNIST digits
 reviews      BERT-micro and skip-gram vectors from 5.5 MB of Wikipedia to SST-2
 paraphrases  a public BERT (--bert) to MRPC with nothing, the lower half or all of it frozen
-sentiment    the same to SST-2
+sentiment    the same to SST-2, with the labels and epochs of the longer reviews
 
 Each has its control from scratch. A run is a command of train_cv.py or train_nlp.py with one
 thread, as one would type it; results.json has F, BERT and runs in place of --data-dir, --bert and
@@ -133,11 +133,13 @@ def reviews() -> list[Run]:
     ]
 
 
-def public_bert(group: str, folder: str, config: BertConfig, weights: str) -> list[Run]:
+def public_bert(
+    group: str, folder: str, length: str, config: BertConfig, weights: str
+) -> list[Run]:
     half, usual = config.num_layers // 2, asdict(BertConfig())
     own = [f"{name}={value}" for name, value in asdict(config).items() if value != usual[name]]
     task = f"--data F/{folder}/train.tsv --validation F/{folder}/dev.tsv"
-    how = f"{task} --epochs 3 --batch-size 32 --lr 1e-4"
+    how = f"{task} {length} --batch-size 32 --lr 1e-4"
     return [
         run_of(group, method, 0, f"finetune {flags}")._replace(weights=weights)
         for method, flags in (
@@ -153,11 +155,15 @@ def public_bert(group: str, folder: str, config: BertConfig, weights: str) -> li
 def plan(groups: Sequence[str], bert: Path | None, is_quick: bool) -> list[Run]:
     """The runs of the groups, in the order of the table."""
     runs = (digits() if "digits" in groups else []) + (reviews() if "reviews" in groups else [])
-    for group, folder in (("paraphrases", "mrpc"), ("sentiment", "sst2")):
+    for group, folder, length in (
+        ("paraphrases", "mrpc", "--epochs 3"),
+        ("sentiment", "sst2", "--num-train 1000 --epochs 10"),
+    ):
         if group in groups:
             if bert is None or (model := minift.load(bert)).family != "bert":
                 raise ValueError(f"--bert must name the folder of a BERT, for {group}, got {bert}")
-            runs += public_bert(group, folder, model.config, file_digest(weights_file(bert)))
+            weights = file_digest(weights_file(bert))
+            runs += public_bert(group, folder, length, model.config, weights)
     return [run._replace(commands=[*map(shortened, run.commands)]) if is_quick else run
             for run in runs]  # fmt: skip
 

@@ -40,8 +40,8 @@ def scripts() -> dict[str, ModuleType]:
 @pytest.fixture
 def runs(real_files):
     """Those of all groups."""
-    sst2 = real_files.public_bert("sentiment", "sst2", SMALL, "sha256")
-    mrpc = real_files.public_bert("paraphrases", "mrpc", SMALL, "sha256")
+    sst2 = real_files.public_bert("sentiment", "sst2", "--num-train 1000", SMALL, "sha256")
+    mrpc = real_files.public_bert("paraphrases", "mrpc", "--epochs 3", SMALL, "sha256")
     return [*real_files.digits(), *real_files.reviews(), *mrpc, *sst2]
 
 
