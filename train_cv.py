@@ -335,7 +335,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
-    args.out = args.out or Path("runs") / (args.command or "cv")
+    # Of its own for each script, as a folder of texts has a tokenizer, which no picture goes with.
+    args.out = args.out or Path("runs", "-".join(filter(None, ["cv", args.command])))
     if args.command is not None and args.is_pretrained:
         parser.error("--pretrained before a command is for the story; behind it, name the weights")
     if args.command not in (None, "study") and (args.quick or args.seeds is not None):

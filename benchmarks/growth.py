@@ -76,7 +76,7 @@ COLUMNS: Columns = {
     "size": str,
     "s": "{:.4g}".format,
     "exponent": "{:.2f}".format,
-    "µs a token": "{:.3g}".format,
+    "µs a token": report.number,
     "MB": "{:.0f}".format,
     "exponent of MB": "{:.2f}".format,
 }

@@ -554,7 +554,7 @@ def test_shared_flags_count_before_a_command_as_behind_it() -> None:
 
 def test_each_command_has_a_folder_of_its_own_to_write_to() -> None:
     assert train_nlp.parse([]).out == Path("runs/nlp")
-    assert train_nlp.parse(["finetune"]).out == Path("runs/finetune")
+    assert train_nlp.parse(["finetune"]).out == Path("runs/nlp-finetune")
 
 
 # -------------------------------------------------------------------------------- mistakes

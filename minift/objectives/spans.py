@@ -1,6 +1,6 @@
-"""Span corruption: cut short runs out of a text and ask for them (Raffel et al. 2020, 3.1.4).
+"""Span corruption: cut short runs out of a text and ask for them (Raffel et al. 2020, 3.3.4).
 
-Their figure 2:
+Their figure 2, with the sentinels of 3.1.4:
 
     text     Thank you for inviting me to your party last week
     inputs   Thank you <X> me to your party <Y> week </s>

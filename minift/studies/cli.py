@@ -15,9 +15,10 @@ from pathlib import Path
 from minift.recipes.cli import at_least_one, require_cpu
 from minift.recipes.report import format_table
 from minift.studies.page import FINDING_COLUMNS, finding_cells, read_measured, write_results
-from minift.studies.runner import forget, measure, num_cores
+from minift.studies.runner import CellError, forget, measure, num_cores
 from minift.studies.study import Study
 from minift.studies.verdict import verdict_of
+from minift.training.loop import NonFiniteLossError
 
 
 def study_flags() -> argparse.ArgumentParser:
@@ -69,14 +70,19 @@ def run_one(study: Study, args: argparse.Namespace, program: str) -> None:
         measured = read_measured(folder)
     else:
         seeds = seeds_of(study, args)
-        measured = measure(
-            study,
-            args.out,
-            is_quick=args.quick,
-            seeds=seeds,
-            workers=args.workers,
-            progress=args.progress,
-        )
+        try:
+            measured = measure(
+                study,
+                args.out,
+                is_quick=args.quick,
+                seeds=seeds,
+                workers=args.workers,
+                progress=args.progress,
+            )
+        except CellError as error:
+            if isinstance(error.__cause__, (OSError, NonFiniteLossError)):  # a full disk; a rate
+                raise ValueError(str(error)) from error
+            raise
         quick = " --quick" if args.quick else ""
         first = f" --seed {args.seed}" if args.seed else ""
         measured["command"] = (

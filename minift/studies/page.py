@@ -102,10 +102,18 @@ def make_page(study: Study, measured: dict[str, Any], findings: Sequence[Finding
     report.section("The picture", "Means over the seeds; error bars are standard deviations.")
     (study.draw or partial(draw_bars, study))(report, results)
 
+    # What few equal draws can give: the truth lies outside if all of them fall to one side of it.
+    share = 1 - 2 ** (1 - num_seeds)
+    warning = (
+        f" Of so few it goes from the lowest value to the highest, and holds the truth about "
+        f"{share:.0%} of the time, not 95%."
+        if 1 < num_seeds < 5
+        else ""
+    )
     report.section(
         "The numbers",
         "The interval is that of the mean: between two percentiles of 10,000 bootstrap means over "
-        f"the {num_seeds} seeds, the further out the fewer seeds there are.",
+        f"the {num_seeds} seeds, the further out the fewer seeds there are.{warning}",
     )
     for figure in study.figures:
         levels = [name.replace("_", " ") for name in figure.levels]

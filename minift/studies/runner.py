@@ -281,10 +281,9 @@ def _run_in_parallel(tasks: Sequence[Task], workers: int) -> Iterator[Task]:
                 start(lambda task, done=done: task.needs is done)  # type: ignore[misc]
                 yield done
     except BrokenProcessPool:
-        names = " or ".join(task.name for task in running.values())
         raise ChildProcessError(
-            f"a process ended in the middle of {names}, as happens when memory runs out; what was "
-            "finished is kept, and fewer --workers need less"
+            f"a process ended in the middle of one of {len(running)} runs, as happens when memory "
+            "runs out; what was finished is kept, and fewer --workers need less"
         ) from None
     finally:
         if running:  # given up: what is under way ends at once

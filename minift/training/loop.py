@@ -77,6 +77,10 @@ class NonFiniteLossError(FloatingPointError):
         )
         self.step, self.loss, self.lr = step, loss, lr
 
+    def __reduce__(self) -> tuple[type, tuple[int, float, float]]:
+        """How to make it again in another process, which by default is from the message alone."""
+        return type(self), (self.step, self.loss, self.lr)
+
 
 def fit(
     model: nn.Module,

@@ -16,7 +16,7 @@ of it is:
     <!-- given: 15% 80% -->      (points as percentages)
     <!-- given: all, numbers of sections -->
 
-A number is found if one of the files has a figure that rounds to it. Of a study these are its
+The tables of the benchmarks are compared as a whole, in test_tables.py. A number is found if one of the files has a figure that rounds to it. Of a study these are its
 findings, means, deviations, intervals and levels, and not its thousand single runs, among which any
 two digits would be found; a number that is no percentage may also be a setting.
 """
@@ -33,11 +33,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-BY_HAND = {"parity.md", "performance.md"}  # tables that the benchmarks print, put there by hand
-PAGES = [  # that of docs/results is compared as a whole, in test_verdicts.py
+PAGES = [  # what is below docs/results is written from its files
     page
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if page.name not in BY_HAND and page.parent != RESULTS
+    if not page.is_relative_to(RESULTS)
+]
+MEASURED_TABLES = [
+    table
+    for path in sorted(RESULTS.glob("*/tables.md"))
+    for table in re.findall(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 COMMENT = re.compile(r"<!-- (figures|given): (.*?) -->", re.DOTALL)
 ITEM = re.compile(r"^- .*\n(?:(?:  .*)?\n)*", re.MULTILINE)  # with its indented lines
@@ -48,7 +52,7 @@ UNHEARD = re.compile(  # answers, code, links' targets: what no reader takes for
 )
 NUMBER = re.compile(
     r"(?<![\w.,/-])[+-]?\d[\d,]*"
-    r"(?:\.\d+(?:e-?\d+|%)?|%| (?=seconds|minutes|times|MB\b))(?![\d-])"
+    r"(?:\.\d+(?:e-?\d+|%)?|%| (?=seconds|minutes|times|MB\b))(?![\d-]|\.\d)"
 )
 
 
@@ -59,6 +63,8 @@ def path_of(name: str) -> Path:
 def parts(text: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """The page without its code, cut before each heading and item, with what holds for the part."""
     prose = re.sub(r"^```.*?^```$", " ", text, flags=re.DOTALL | re.MULTILINE)
+    for table in MEASURED_TABLES:
+        prose = prose.replace(table, "")
     for section in re.split(r"^(?=#+ )", prose, flags=re.MULTILINE):
         around = ITEM.sub("\n", section)
         said = named(around)
@@ -118,7 +124,9 @@ def is_among(number: str, contents: list[Any]) -> bool:
 
 
 def test_numbers_are_told_from_code_and_names() -> None:
-    prose = "89.5% in 301 seconds, 1.2e-6 off, at a rate of 1e-3, `lr 0.1`, GPT-2, 10 pictures"
+    prose = (
+        "89.5% in 301 seconds, 1.2e-6 off, at a rate of 1e-3, `lr 0.1`, GPT-2, 10 pictures, 2.13.0"
+    )
     page = f"# A\n\n{prose}\n\n    --lr 0.3\n\n    a  b\n    ---\n    c  0.5\n"
     assert quoted(page) == ["89.5%", "301", "1.2e-6", "0.5"]
     assert quoted("3 to 4.5 points, and -2\npoints") == ["3%", "4.5%", "-2%"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,8 @@ import pytest
 from minift.recipes.cli import SHARED_DEFAULTS, run, shared_flags
 from minift.studies import cv, nlp
 from minift.studies.cli import study_command, study_flags
+from minift.studies.runner import CellError
+from minift.training import NonFiniteLossError
 
 Run = Callable[..., None]
 
@@ -119,6 +122,18 @@ def test_a_mistake_is_one_line_and_status_2(
     assert line in printed
     assert printed.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cause", [OSError("disk full"), NonFiniteLossError(4, math.nan, 0.1)])
+def test_what_is_no_fault_of_the_code_is_one_line_in_a_cell_too(
+    cause: Exception, command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CellError("toy seed=0 failed") from cause
+
+    monkeypatch.setattr("minift.studies.cli.measure", fail)
+    with pytest.raises(ValueError, match="toy seed=0 failed"):
+        command("study", "toy")
 
 
 def test_names_are_told_apart_and_are_no_other_words_of_the_command() -> None:

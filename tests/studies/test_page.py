@@ -86,6 +86,16 @@ def test_one_seed_has_no_interval_and_no_verdict(toy: ModuleType, tmp_path: Path
     assert "nan" not in page_of(tmp_path)
 
 
+def test_the_page_says_what_few_seeds_can_give(toy: ModuleType, tmp_path: Path) -> None:
+    said = {}
+    for num_seeds in (2, 4, 5):
+        written(toy, tmp_path / f"{num_seeds}", num_seeds=num_seeds)
+        said[num_seeds] = re.findall(
+            r"about (\d+)% of the time", page_of(tmp_path / f"{num_seeds}")
+        )
+    assert said == {2: ["50"], 4: ["88"], 5: []}
+
+
 def test_the_page_is_made_anew_from_the_file(toy: ModuleType, tmp_path: Path) -> None:
     study = written(toy, tmp_path)
     page = page_of(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -427,6 +428,12 @@ def test_non_finite_loss_stops_before_the_weights_are_touched() -> None:
         fit(model, source, loss_fn, adamw(model), QUIET)
     assert caught.value.step == 4
     assert same(model.state_dict(), before[-1])
+
+
+def test_the_error_of_another_process_arrives_whole() -> None:
+    error = NonFiniteLossError(step=4, loss=float("inf"), lr=0.01)
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (str(arrived), arrived.step, arrived.lr) == (str(error), 4, 0.01)
 
 
 def test_non_finite_gradient_of_a_finite_loss_stops_too() -> None:

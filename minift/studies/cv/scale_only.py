@@ -126,8 +126,10 @@ def judge(results: Results) -> list[Finding]:
         difference = results.difference("steps", {"start": first}, {"start": second})
         return below(f"{first}, minus {second}: steps", difference, spec="+,.0f")
 
-    more = [(steps[SCALE][seed] - half[seed]) - (half[seed] - steps[ALL][seed]) for seed in half]
-    what = f"what the lower half of the stages saves on {SCALE}, minus what the upper adds: steps"
+    # Not on what only undoes the harm of Mean Var, where that is the slower of the two.
+    without = {seed: min(steps[RANDOM][seed], steps[SCALE][seed]) for seed in half}
+    more = [(without[seed] - half[seed]) - (half[seed] - steps[ALL][seed]) for seed in half]
+    what = "what the lower half of the stages saves, minus what the upper adds: steps"
     return [
         fewer(SCALE, RANDOM),
         fewer(ALL, SCALE),
@@ -176,8 +178,8 @@ STUDY = Study(
     "weights; its running statistics start afresh in every stage that is drawn anew.",
     rule="The claim is that weights with only the mean and deviation of pretrained ones reach the "
     "accuracy in fewer steps than random ones, and all pretrained ones in fewer still; and that "
-    "beyond weights of that kind the lower half of the stages (rounded down) saves more steps than "
-    "the upper half adds to that. For the final accuracy nothing is claimed.",
+    "beyond the faster of the two without features the lower half of the stages (rounded down) "
+    "saves more steps than the upper half adds to that. For the final accuracy nothing is claimed.",
     settings=Settings(),
     quick=QUICK,
     cells=cells,

@@ -103,12 +103,18 @@ def run(settings: Settings, cell: Cell, trunk: Path) -> list[Row]:
 
 
 def unread(task: str, examples: list[Example], documents: list[list[str]]) -> list[Example]:
-    """The examples that stand in no document, with either filling: a few may be known by heart."""
-    read = set(chain.from_iterable(documents))
-    return [
-        each for each in examples
-        if read.isdisjoint(gap(each).filled(words) for words in FILLINGS[task])
-    ]  # fmt: skip
+    """The examples that no document tells with either filling, whether or not it goes on."""
+    told = [
+        {gap(each).filled(words).removesuffix(" .") for words in FILLINGS[task]}
+        for each in examples
+    ]
+    sought = set(chain.from_iterable(told))
+    lengths = {len(text.split()) for text in sought}
+    read = set()
+    for sentence in chain.from_iterable(documents):
+        words = sentence.split()
+        read |= sought.intersection(" ".join(words[:length]) for length in lengths)
+    return [each for each, texts in zip(examples, told) if read.isdisjoint(texts)]
 
 
 def gap(example: Example) -> Prompt:
@@ -228,8 +234,9 @@ STUDY = Study(
     "which four are of each class. The test holds other words than they do. Two things speak "
     "against them: a document of the world keeps to one opinion, and T5 has read 40 tokens at a "
     "time, which three examples and the question exceed.\n\nSome test sentences, filled rightly, "
-    "stand word for word in the documents: no opinion, but a third to three fifths of the "
-    "entailments. They are dropped, for who answers those may only quote.\n\nThe controls change "
+    "stand word for word in the documents: a sixth of the opinions, there with more words behind "
+    "them, and a third to three fifths of the entailments. They are dropped, for who answers those "
+    "may only quote.\n\nThe controls change "
     "weights instead: the model is trained to fill the gaps of these eight, or of 128 examples, "
     "and then asked with none before the question.",
     rule="The claim is that for each model and task the prompt without examples lies above the "

@@ -73,6 +73,12 @@ def test_what_stands_in_a_document_is_not_asked() -> None:
     assert unread("entailment", [PAIR, other], documents) == [other]
 
 
+def test_what_a_longer_sentence_begins_with_is_not_asked() -> None:
+    told, other = Example("the film was fine .", label=1), Example("the film was dull .", label=0)
+    documents = [["the film was fine , so it was good and fun .", "the film was dull ."]]
+    assert unread("sentiment", [told, other], documents) == [other]
+
+
 def parts(folder: Path) -> tuple[Model, Tokenizer]:
     return load(folder), load_tokenizer(folder)
 
