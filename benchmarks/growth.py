@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import tokens
-from benchmarks.report import Columns, Line, Part
+from benchmarks.report import Columns, Line, Part, number
 from benchmarks.runner import (
     Settings,
     begin,
@@ -76,7 +76,7 @@ COLUMNS: Columns = {
     "size": str,
     "s": "{:.4g}".format,
     "exponent": "{:.2f}".format,
-    "µs a token": report.number,
+    "µs a token": number,
     "MB": "{:.0f}".format,
     "exponent of MB": "{:.2f}".format,
 }

@@ -16,9 +16,10 @@ of it is:
     <!-- given: 15% 80% -->      (points as percentages)
     <!-- given: all, numbers of sections -->
 
-The tables of the benchmarks are compared as a whole, in test_tables.py. A number is found if one of the files has a figure that rounds to it. Of a study these are its
-findings, means, deviations, intervals and levels, and not its thousand single runs, among which any
-two digits would be found; a number that is no percentage may also be a setting.
+The tables of the benchmarks are compared as a whole, in test_tables.py. A number is found if one of
+the files has a figure that rounds to it. Of a study these are its findings, means, deviations,
+intervals and levels, and not its thousand single runs, among which any two digits would be found; a
+number that is no percentage may also be a setting.
 """
 
 from __future__ import annotations
