@@ -204,11 +204,15 @@ def _ingredients(report: Report, name: str, ingredients: list[dict[str, Any]]) -
     figures = list(dict.fromkeys(figure for each in made for figure in each["result"]))
     rows = [
         [str(each["about"][key]) for key in arguments]
-        + [format(each["result"][key], ".4g") if key in each["result"] else "" for key in figures]
+        + [_figure(each["result"][key]) if key in each["result"] else "" for key in figures]
         for each in made
     ]
     columns = [key.replace("_", " ") for key in arguments + figures]
     report.table(columns, rows, caption=f"What the runs started from: {name}.")
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _cells(summary: Summary, spec: str, with_sd: bool = False) -> list[str]:
