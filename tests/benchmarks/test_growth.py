@@ -27,9 +27,9 @@ def test_the_exponent_tells_linear_from_quadratic(growth):
     rows = [cells(growth.COLUMNS, row) for row in growth.rows("step", "length", points)]
 
     assert rows == [
-        ["step", "length", "10", "1", "", "1e+05", "50", ""],
-        ["step", "length", "20", "4", "2.00", "2e+05", "50", "0.00"],
-        ["step", "length", "80", "64", "2.00", "8e+05", "50", "0.00"],
+        ["step", "length", "10", "1", "", "100000", "50", ""],
+        ["step", "length", "20", "4", "2.00", "200000", "50", "0.00"],
+        ["step", "length", "80", "64", "2.00", "800000", "50", "0.00"],
     ]
 
 
