@@ -169,4 +169,5 @@ STUDY = Study(
         Figure("steps", "Steps of training", ",.0f"),
         Figure("trained", "Share of the weights that were trained"),
     ),
+    quick_seeds=2,
 )
