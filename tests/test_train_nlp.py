@@ -739,6 +739,7 @@ def test_the_seed_decides_the_test_set_of_evaluate(
     assert first != other == again
 
 
+@pytest.mark.slow  # the default run has the one that begins with shipped weights
 def test_the_story_in_small_prints_its_table_and_leaves_a_page_and_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
