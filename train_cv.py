@@ -39,6 +39,7 @@ from minift.recipes.cli import (
     at_least_one,
     config_from,
     config_overrides,
+    default_folder,
     page_flag,
     require_cpu,
     require_no_config,
@@ -335,8 +336,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
-    # Of its own for each script, as a folder of texts has a tokenizer, which no picture goes with.
-    args.out = args.out or Path("runs", "-".join(filter(None, ["cv", args.command])))
+    args.out = args.out or default_folder("cv", args.command)
     if args.command is not None and args.is_pretrained:
         parser.error("--pretrained before a command is for the story; behind it, name the weights")
     if args.command not in (None, "study") and (args.quick or args.seeds is not None):

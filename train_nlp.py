@@ -45,6 +45,7 @@ from minift.recipes.cli import (
     at_least_one,
     config_from,
     config_overrides,
+    default_folder,
     page_flag,
     require_cpu,
     require_no_config,
@@ -616,8 +617,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             study_flags())  # fmt: skip
 
     args = parser.parse_args(argv, argparse.Namespace(**SHARED_DEFAULTS))
-    # Of its own for each script, as a folder of texts has a tokenizer, which no picture goes with.
-    args.out = args.out or Path("runs", "-".join(filter(None, ["nlp", args.command])))
+    args.out = args.out or default_folder("nlp", args.command)
     if args.command is not None and args.is_pretrained:
         parser.error("--pretrained before a command is for the story; behind it, name the weights")
     if args.command not in (None, "study") and (args.quick or args.seeds is not None):

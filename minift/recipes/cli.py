@@ -156,6 +156,14 @@ def field_comments(config_class: type) -> dict[str, str]:
     return dict(pattern.findall(inspect.getsource(config_class)))
 
 
+def default_folder(script: str, command: str | None) -> Path:
+    """What a command writes to without --out.
+
+    Of its own for each script: a folder of texts has a tokenizer, which no picture goes with.
+    """
+    return Path("runs", script if command is None else f"{script}-{command}")
+
+
 def run(main: Callable[[Sequence[str] | None], None], program: str) -> None:
     """Run a script; a user's mistake is one line on standard error and exit status 2."""
     try:

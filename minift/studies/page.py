@@ -102,19 +102,16 @@ def make_page(study: Study, measured: dict[str, Any], findings: Sequence[Finding
     report.section("The picture", "Means over the seeds; error bars are standard deviations.")
     (study.draw or partial(draw_bars, study))(report, results)
 
-    # What few equal draws can give: the truth lies outside if all of them fall to one side of it.
-    share = 1 - 2 ** (1 - num_seeds)
-    warning = (
-        f" Of so few it goes from the lowest value to the highest, and holds the truth about "
-        f"{share:.0%} of the time, not 95%."
-        if 1 < num_seeds < 5
-        else ""
-    )
-    report.section(
-        "The numbers",
+    interval = (
         "The interval is that of the mean: between two percentiles of 10,000 bootstrap means over "
-        f"the {num_seeds} seeds, the further out the fewer seeds there are.{warning}",
+        f"the {num_seeds} seeds, the further out the fewer seeds there are."
     )
+    if 1 < num_seeds < 5:  # the truth lies outside if all values fall to one side of it
+        interval += (
+            " Of so few it goes from the lowest value to the highest, and holds the truth about "
+            f"{1 - 2 ** (1 - num_seeds):.0%} of the time, not 95%."
+        )
+    report.section("The numbers", interval)
     for figure in study.figures:
         levels = [name.replace("_", " ") for name in figure.levels]
         found = list(summaries(study, figure, results))

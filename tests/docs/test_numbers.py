@@ -16,10 +16,9 @@ of it is:
     <!-- given: 15% 80% -->      (points as percentages)
     <!-- given: all, numbers of sections -->
 
-The tables of the benchmarks are compared as a whole, in test_tables.py. A number is found if one of
-the files has a figure that rounds to it. Of a study these are its findings, means, deviations,
-intervals and levels, and not its thousand single runs, among which any two digits would be found; a
-number that is no percentage may also be a setting.
+A number is found if one of the files has a figure that rounds to it. Of a study these are its
+findings, means, deviations, intervals and levels, and not its thousand single runs, among which any
+two digits would be found; a number that is no percentage may also be a setting.
 """
 
 from __future__ import annotations
@@ -38,11 +37,6 @@ PAGES = [  # what is below docs/results is written from its files
     page
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if not page.is_relative_to(RESULTS)
-]
-MEASURED_TABLES = [
-    table
-    for path in sorted(RESULTS.glob("*/tables.md"))
-    for table in re.findall(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 COMMENT = re.compile(r"<!-- (figures|given): (.*?) -->", re.DOTALL)
 ITEM = re.compile(r"^- .*\n(?:(?:  .*)?\n)*", re.MULTILINE)  # with its indented lines
@@ -64,8 +58,6 @@ def path_of(name: str) -> Path:
 def parts(text: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """The page without its code, cut before each heading and item, with what holds for the part."""
     prose = re.sub(r"^```.*?^```$", " ", text, flags=re.DOTALL | re.MULTILINE)
-    for table in MEASURED_TABLES:
-        prose = prose.replace(table, "")
     for section in re.split(r"^(?=#+ )", prose, flags=re.MULTILINE):
         around = ITEM.sub("\n", section)
         said = named(around)
